@@ -1,0 +1,129 @@
+package cache_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/claviger/kms/internal/cache"
+)
+
+func TestCache(t *testing.T) {
+	c := cache.New[string, int](4)
+	if _, ok := c.Get("a"); ok {
+		t.Error("an empty cache has a value")
+	}
+	c.Put("a", 1)
+	c.Put("a", 2)
+	if v, ok := c.Get("a"); !ok || v != 2 || c.Len() != 1 {
+		t.Errorf("a = %d, %v; %d entries", v, ok, c.Len())
+	}
+	if v, loaded := c.GetOrAdd("a", 3); v != 2 || !loaded {
+		t.Errorf("GetOrAdd of a = %d, %v", v, loaded)
+	}
+	if v, loaded := c.GetOrAdd("b", 3); v != 3 || loaded {
+		t.Errorf("GetOrAdd of b = %d, %v", v, loaded)
+	}
+	c.Delete("a")
+	c.Delete("a")
+	if _, ok := c.Get("a"); ok || c.Len() != 1 {
+		t.Error("a is still there")
+	}
+	c.Clear()
+	if _, ok := c.Get("b"); ok || c.Len() != 0 {
+		t.Error("b is still there")
+	}
+}
+
+func TestSecondChance(t *testing.T) {
+	c := cache.New[int, int](3)
+	for i := range 3 {
+		c.Put(i, i)
+	}
+	c.Get(0)
+	c.Put(3, 3) // 0 was read and stays; 1 was not
+	if _, ok := c.Get(1); ok {
+		t.Error("1 was not read, and is still there")
+	}
+	for _, k := range []int{0, 2, 3} {
+		if v, ok := c.Get(k); !ok || v != k {
+			t.Errorf("%d = %d, %v", k, v, ok)
+		}
+	}
+	c.Put(4, 4) // all were read: one of them goes all the same
+	if c.Len() != 3 {
+		t.Errorf("%d entries, want 3", c.Len())
+	}
+}
+
+func TestAgainstAMap(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for _, limit := range []int{0, 1, 7, 64} {
+		c := cache.New[int, int](limit)
+		model := map[int]int{}
+		for range 20_000 {
+			k, v := rnd.IntN(100), rnd.Int()
+			switch rnd.IntN(4) {
+			case 0:
+				c.Put(k, v)
+				model[k] = v
+			case 1:
+				c.Delete(k)
+				delete(model, k)
+			case 2:
+				if actual, loaded := c.GetOrAdd(k, v); !loaded {
+					model[k] = v
+				} else if actual != model[k] {
+					t.Fatalf("limit %d: GetOrAdd(%d) = %d, want %d", limit, k, actual, model[k])
+				}
+			default:
+				if got, ok := c.Get(k); ok && got != model[k] {
+					t.Fatalf("limit %d: %d = %d, want %d", limit, k, got, model[k])
+				}
+			}
+			if c.Len() > max(limit, 1) {
+				t.Fatalf("limit %d: %d entries", limit, c.Len())
+			}
+		}
+	}
+}
+
+func TestConcurrent(t *testing.T) {
+	c := cache.New[string, string](32)
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			rnd := rand.New(rand.NewPCG(uint64(g), 0))
+			for range 5000 {
+				k := fmt.Sprint(rnd.IntN(64))
+				switch rnd.IntN(6) {
+				case 0:
+					c.Put(k, k)
+				case 1:
+					c.Delete(k)
+				case 2:
+					c.GetOrAdd(k, k)
+				default:
+					if v, ok := c.Get(k); ok && v != k {
+						t.Errorf("%s = %s", k, v)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestGetAllocatesNothing(t *testing.T) {
+	type key struct {
+		b [17]byte
+		s string
+	}
+	c := cache.New[key, *int](8)
+	k := key{s: "x"}
+	c.Put(k, new(int))
+	if n := testing.AllocsPerRun(100, func() { c.Get(k) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

@@ -1,0 +1,103 @@
+package policy_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/claviger/kms/policy"
+)
+
+func FuzzParse(f *testing.F) {
+	for _, d := range readDecisions(f, "sharp.jsonl") {
+		for _, doc := range d.documents() {
+			f.Add(doc.Text(), uint8(doc.Kind()))
+		}
+	}
+	for _, c := range readLines[putCase](f, "put.jsonl") {
+		f.Add(c.Document, uint8(policy.KeyPolicy))
+	}
+	f.Add(tenStatements, uint8(policy.KeyPolicy))
+	f.Fuzz(func(t *testing.T, text string, kind uint8) {
+		d, err := policy.Parse(text, policy.Kind(kind))
+		if err != nil {
+			checkFault(t, text, err)
+			return
+		}
+		if d.Text() != text || d.Len() < 1 || !utf8.ValidString(text) {
+			t.Fatalf("accepted as %q, %d statements", d.Text(), d.Len())
+		}
+		if _, err := policy.Parse(d.Text(), d.Kind()); err != nil {
+			t.Fatalf("accepted once only: %v", err)
+		}
+	})
+}
+
+// checkFault checks that an error lies inside the text and does not repeat it.
+func checkFault(t *testing.T, text string, err error) {
+	t.Helper()
+	fault, ok := errors.AsType[*policy.SyntaxError](err)
+	if !ok {
+		t.Fatalf("%T is no SyntaxError", err)
+	}
+	lines := strings.Split(text, "\n")
+	if fault.Line < 1 || fault.Line > len(lines) {
+		t.Fatalf("line %d of %d", fault.Line, len(lines))
+	}
+	if line := lines[fault.Line-1]; fault.Column < 1 || fault.Column > utf8.RuneCountInString(line)+1 {
+		t.Fatalf("column %d of %q", fault.Column, line)
+	}
+	// The language's own words may be in both. Whatever else the message has in common with the text is at most a few bytes long.
+	const few = 12
+	for i := 0; i+few <= len(text); i++ {
+		if part := text[i : i+few]; strings.Contains(fault.Message, part) && !strings.Contains(vocabulary, part) {
+			t.Fatalf("message %q repeats %q", fault.Message, part)
+		}
+	}
+	if len(fault.Path) > 80 {
+		t.Fatalf("path of %d bytes", len(fault.Path))
+	}
+}
+
+// vocabulary is all that messages are made of: fuzzed texts may quote them.
+const vocabulary = `document is longer than 128 KiB; text is not valid UTF-8; text after the end of the document; nested too deeply; expected a JSON value;
+expected a member name in double quotes; member name appears twice in one object; expected a colon after the member name;
+expected a comma or the end of the object; expected a comma or the end of the list; malformed number; control character in a string; malformed escape sequence;
+string without an end; unknown kind of policy; must be 2008-10-17 or 2012-10-17; must be a string; Statement is missing; must be a statement or a list of at least one;
+must be an object; unknown element; names are compared with case; is missing; must be Allow or Deny; another statement has the same Sid;
+an identity policy names no principals; with Allow would allow everybody else; it goes with Deny only; must be * or an object that names at least one principal;
+* exempts everybody, so that the statement denies nobody; must be * or a service and a name, such as kms:Decrypt; cannot stand beside Principal;
+cannot stand beside Action; cannot stand beside Resource; unknown operator; names are compared with case; must be an object with at least one condition key;
+malformed condition key; condition key appears twice; keys are compared without case; must be a string or a list of strings; must not be empty;
+must be a value or a list of values; value is not a decimal number; value is neither an ISO 8601 date nor seconds since 1970;
+value is neither an IP address nor a CIDR block; value is neither true nor false; value is not canonical base64; malformed policy variable;
+malformed service name; malformed identity provider; malformed canonical user id; unknown type of principal: AWS, Service, Federated or CanonicalUser;
+principal is neither *, an account id nor the ARN of a principal; not the ARN of a user, role, role session or federated user;
+resource is neither * nor an ARN; policy variable before the fifth colon of an ARN; wildcard in the service part of an ARN`
+
+func FuzzEvaluate(f *testing.F) {
+	g := newGenerator(1)
+	for i := range 40 {
+		f.Add(g.document(policy.Kind(i%2)), uint8(i), "kms:Decrypt", keyARN, g.pick(textPool...), g.pick(textPool...), g.pick(textPool...), uint8(i%4))
+	}
+	for _, d := range readDecisions(f, "sharp.jsonl") {
+		f.Add(d.key.Text(), uint8(0), d.request.Action, d.request.Resource, "a", "b", "c", uint8(2))
+	}
+	f.Fuzz(func(t *testing.T, text string, who uint8, action, resource, single, tag, multi string, kind uint8) {
+		d, err := policy.Parse(text, policy.Kind(kind%2))
+		if err != nil || strings.ContainsFunc(action, func(c rune) bool { return c >= utf8.RuneSelf }) {
+			return // expression libraries know other letters that are equal without case
+		}
+		for _, s := range []string{resource, single, tag, multi} {
+			if !utf8.ValidString(s) || len(s) > 1000 {
+				return
+			}
+		}
+		ctx := naiveContext{"aws:single": {texts: []string{single}}, "aws:x/tag": {texts: []string{tag}}, "aws:multi": {texts: []string{multi, single}, multi: true}}
+		if kind > 127 {
+			delete(ctx, "aws:single")
+		}
+		agree(t, d, &policy.Request{Principal: requestPrincipals[int(who)%len(requestPrincipals)], Action: action, Resource: resource, Context: ctx}, ctx)
+	})
+}

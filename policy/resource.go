@@ -1,0 +1,71 @@
+package policy
+
+import "strings"
+
+// A resource is a pattern of Resource or NotResource: "*", or an ARN with wildcards and variables.
+type resource struct {
+	pattern
+	every bool // "*"
+}
+
+// parseResource returns what is wrong with s, or "".
+func parseResource(s string, variables bool) (resource, string) {
+	if s == "*" {
+		return resource{every: true}, ""
+	}
+	if !strings.HasPrefix(s, "arn:") {
+		return resource{}, "resource is neither * nor an ARN"
+	}
+	p, ok := parsePattern(s, dialect{wildcards: true, variables: variables})
+	if !ok {
+		return resource{}, "malformed policy variable"
+	}
+	colons := 0
+	for _, t := range p.tokens {
+		if colons >= 5 {
+			break
+		}
+		switch {
+		case t.kind == variable:
+			return resource{}, "policy variable before the fifth colon of an ARN"
+		case t.kind != literal && colons == 2:
+			return resource{}, "wildcard in the service part of an ARN"
+		}
+		colons += strings.Count(t.text, ":")
+	}
+	return resource{pattern: p}, ""
+}
+
+// covers reports whether the pattern names the resource. The two readings of a wildcard next to a colon differ: parts of an ARN match one by one, or an
+// asterisk may run over colons, which gives meaning to an ARN cut short such as arn:aws:kms:*. With wide set it is the second.
+func (p *resource) covers(r *Request, wide bool) answer {
+	if p.every {
+		return yes
+	}
+	if wide {
+		return p.match(r.Resource, false, noColons, r.Context)
+	}
+	whole := fifthColon(r.Resource)
+	if whole < 0 {
+		return no
+	}
+	return p.match(r.Resource, false, whole, r.Context)
+}
+
+// coversResource reports whether the statement's Resource or NotResource lets it speak of the requested resource. Documentation describes both readings of
+// wildcards; an Allow takes the one under which it says less, a Deny the one under which it says more.
+func (s *statement) coversResource(r *Request) bool {
+	wide := (s.effect == Deny) != s.notResource
+	for i := range s.resources {
+		switch s.resources[i].covers(r, wide) {
+		case yes:
+			return !s.notResource
+		case unclear:
+			// Nothing is exempt from a Deny, and nothing allowed, by a variable without a value.
+			if s.notResource && s.effect == Allow {
+				return false
+			}
+		}
+	}
+	return s.notResource
+}

@@ -1,0 +1,33 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// A SyntaxError says where and why [Parse] refused a document. It never repeats the document: Path and Message are made of words of the language only.
+type SyntaxError struct {
+	Line, Column int    // of the offending token, from 1; a column is a character
+	Path         string // the element, such as Statement[1].Condition.StringEquals; empty if the text is not JSON or the fault is in the document itself
+	Message      string // what is wrong with it
+}
+
+// Error reads "line 3, column 14: Statement[1].Effect: must be Allow or Deny".
+func (e *SyntaxError) Error() string {
+	if e.Path == "" {
+		return fmt.Sprintf("policy: line %d, column %d: %s", e.Line, e.Column, e.Message)
+	}
+	return fmt.Sprintf("policy: line %d, column %d: %s: %s", e.Line, e.Column, e.Path, e.Message)
+}
+
+// faultAt makes the error for the token at byte offset off of text.
+func faultAt(text string, off int, path, message string) *SyntaxError {
+	before := text[:min(off, len(text))]
+	return &SyntaxError{
+		Line:    1 + strings.Count(before, "\n"),
+		Column:  1 + utf8.RuneCountInString(before[1+strings.LastIndexByte(before, '\n'):]),
+		Path:    path,
+		Message: message,
+	}
+}

@@ -1,0 +1,196 @@
+package bolt
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"sort"
+	"strconv"
+)
+
+// The records are one tree. Its first and last record are fences: names that no record can have, before and after every name that one can have. Whatever is
+// looked up lies between two records, so a lookup that finds nothing has to find both, and a tree that lost its end is noticed.
+const (
+	firstFence = "\x00"
+	lastFence  = "\xff"
+)
+
+// maxDepth ends the descent into a tree whose pages point in a circle. Branches have at least two children but for rare leftovers, and 2^48 pages of 4 KiB are
+// more than a disk holds.
+const maxDepth = 64
+
+// A cursor stands at an element of a leaf, at the end of the path from the root.
+type cursor struct {
+	s    *snapshot
+	path []step
+}
+
+// A step is a node on the path and the element taken. All keys of the node are from low to below high; nil is unbounded.
+type step struct {
+	node
+	i         int
+	low, high []byte
+}
+
+// seek returns a cursor at the first record whose name is not less than name, or one past the last record of its leaf.
+func (s *snapshot) seek(root node, name []byte) (*cursor, error) {
+	c := &cursor{s: s, path: []step{{node: root}}}
+	for {
+		top := &c.path[len(c.path)-1]
+		i := sort.Search(top.n, func(i int) bool { return bytes.Compare(top.key(i), name) >= 0 })
+		if top.leaf {
+			top.i = i
+			return c, nil
+		}
+		if i == top.n || i > 0 && !bytes.Equal(top.key(i), name) {
+			i--
+		}
+		top.i = i
+		if err := c.descend(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// descend reads the child at which the last step stands, checks that its keys are where they belong, and steps to its first element.
+func (c *cursor) descend() error {
+	child, err := c.child(c.path[len(c.path)-1])
+	if err != nil {
+		return err
+	}
+	if len(c.path) >= maxDepth {
+		return damaged("tree: no end to it", nil)
+	}
+	c.path = append(c.path, child)
+	return nil
+}
+
+func (c *cursor) child(parent step) (step, error) {
+	id := parent.child(parent.i)
+	n, err := c.s.readNode(id)
+	if err != nil {
+		return step{}, err
+	}
+	child := step{node: n, low: parent.key(parent.i), high: parent.high}
+	if parent.i+1 < parent.n {
+		child.high = parent.key(parent.i + 1)
+	}
+	if bytes.Compare(n.key(0), child.low) < 0 || child.high != nil && bytes.Compare(n.key(n.n-1), child.high) >= 0 {
+		return step{}, damaged(fmt.Sprintf("page %d: not the records that belong there", id), nil)
+	}
+	return child, nil
+}
+
+// move goes one record forward or back, and reports whether there was one. All leaves of a tree have the same depth: one that has not stands in the place of
+// a branch above it, whose other leaves would be missed.
+func (c *cursor) move(by int) (bool, error) {
+	depth := len(c.path)
+	for len(c.path) > 0 {
+		top := &c.path[len(c.path)-1]
+		if i := top.i + by; i < 0 || i >= top.n {
+			c.path = c.path[:len(c.path)-1]
+			continue
+		}
+		top.i += by
+		for !c.path[len(c.path)-1].leaf {
+			if err := c.descend(); err != nil {
+				return false, err
+			}
+			if last := &c.path[len(c.path)-1]; by < 0 {
+				last.i = last.n - 1
+			}
+		}
+		if len(c.path) != depth {
+			return false, damaged("tree: leaves of different depth", nil)
+		}
+		return true, nil
+	}
+	return false, nil
+}
+
+// at returns the record at which the cursor stands, if it stands at one. The slices are parts of the page.
+func (c *cursor) at() (name, frame []byte, ok bool) {
+	top := c.path[len(c.path)-1]
+	if top.i >= top.n {
+		return nil, nil, false
+	}
+	return top.key(top.i), top.value(top.i), true
+}
+
+// find returns the frame of that name, or nil if there is none, or an error if neither is certain.
+func (s *snapshot) find(name string) ([]byte, error) {
+	c, err := s.seek(s.records, []byte(name))
+	if err != nil {
+		return nil, err
+	}
+	if found, frame, ok := c.at(); ok && string(found) == name {
+		return frame, c.check()
+	}
+	return nil, c.checkGap(name)
+}
+
+// from returns a cursor at the first record whose name is not less than name, which is at most the last fence.
+func (s *snapshot) from(name string) (*cursor, error) {
+	c, err := s.seek(s.records, []byte(name))
+	if err != nil {
+		return nil, err
+	}
+	return c, c.checkGap(name)
+}
+
+// checkGap moves a cursor that sought name to the first record that is not less, and makes sure that this record and the one before it are what was written
+// there, so that nothing between them is hidden.
+func (c *cursor) checkGap(name string) error {
+	before := &cursor{s: c.s, path: slices.Clone(c.path)}
+	if ok, err := before.move(-1); err != nil {
+		return err
+	} else if !ok {
+		return damaged("record before "+strconv.Quote(name), nil)
+	}
+	if err := before.check(); err != nil {
+		return err
+	}
+	if _, _, ok := c.at(); !ok {
+		if ok, err := c.move(1); err != nil {
+			return err
+		} else if !ok {
+			return damaged("record after "+strconv.Quote(name), nil)
+		}
+	}
+	return c.check()
+}
+
+// check makes sure that the cursor stands at a record, under the name that was written there.
+func (c *cursor) check() error {
+	top := c.path[len(c.path)-1]
+	name, frame := string(top.key(top.i)), top.value(top.i)
+	if _, ok := decodeName(name, frame); !ok || top.bucket(top.i) {
+		return damaged("record "+strconv.Quote(name), nil)
+	}
+	return nil
+}
+
+// checkSiblings reads the nodes beside the path to name, with which bbolt may merge nodes of the path when the record is deleted.
+func (s *snapshot) checkSiblings(name string) error {
+	c, err := s.seek(s.records, []byte(name))
+	if err != nil {
+		return err
+	}
+	for depth, parent := range c.path[:len(c.path)-1] {
+		for _, i := range []int{parent.i - 1, parent.i + 1} {
+			if i < 0 || i >= parent.n {
+				continue
+			}
+			beside := parent
+			beside.i = i
+			sibling, err := c.child(beside)
+			if err != nil {
+				return err
+			}
+			if sibling.leaf != c.path[depth+1].leaf {
+				return damaged("tree: leaves of different depth", nil)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,561 @@
+package kms
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/claviger/kms/audit"
+	"github.com/claviger/kms/internal/cache"
+	"github.com/claviger/kms/internal/secret"
+)
+
+// Ciphertext format 1:
+//
+//	version 1 | suite 1 | flags 1 | key id 16 | material id 16 | salt 16 | commitment 32 | nonce 12 | AES-256-GCM ciphertext | tag 16
+//
+// docs/format.md has it byte by byte, with what is derived and what is authenticated.
+const (
+	formatVersion = 1
+	formatSuite   = 1
+
+	flagMultiRegion = 1 << 0
+
+	saltLen       = 16
+	commitmentLen = 32
+	messageKeyLen = 32
+	nonceLen      = 12
+	tagLen        = 16
+
+	keyIDAt      = 3
+	materialIDAt = keyIDAt + 16
+	saltAt       = materialIDAt + materialPrefixLen
+	commitmentAt = saltAt + saltLen
+	headerLen    = commitmentAt + commitmentLen
+
+	// CiphertextOverhead is how many bytes longer than its plaintext a ciphertext is.
+	CiphertextOverhead = headerLen + nonceLen + tagLen
+
+	messageInfo = "claviger/message/v1"
+)
+
+// Limits of Encrypt and Decrypt, in bytes.
+const (
+	maxPlaintext  = 4096
+	maxCiphertext = 6144
+	maxContext    = 8192 // all names and values
+)
+
+// A salt, and the cipher derived with it, serve one process for at most so many messages and so long. The nonces are random, so nothing depends on counting:
+// at 2^16 messages for a salt the chance that two of 2^49 messages of a key share salt and nonce is below 2^-32.
+const (
+	sealerMessages = 1 << 16
+	sealerAge      = 10 * time.Minute
+	sealerSkew     = 5 * time.Second // clocks that part by more tell of a suspended or copied machine
+)
+
+// An EncryptionContext is a set of names and values that a ciphertext is bound to: it decrypts only with the same set. It is no secret, appears in audit records,
+// and can be asked about in policies. An empty one and none are the same. Names and values are UTF-8, 8192 bytes in all; names are not empty.
+type EncryptionContext map[string]string
+
+func (v *violations) context(member string, ec EncryptionContext) {
+	total := 0
+	for name, value := range ec {
+		total += len(name) + len(value)
+		if name == "" || !utf8.ValidString(name) || !utf8.ValidString(value) {
+			v.add(member, "", "have names that are not empty, and be valid UTF-8")
+			return
+		}
+	}
+	if total > maxContext {
+		v.add(member, "", fmt.Sprintf("have length less than or equal to %d", maxContext))
+	}
+}
+
+// appendContext appends the context as it is authenticated: a count, then each name and value with its length, in two bytes big-endian each, in the order of
+// the bytes of the names. An empty context is no bytes. names are the names, sorted.
+func appendContext(dst []byte, ec EncryptionContext, names []string) []byte {
+	if len(ec) == 0 {
+		return dst
+	}
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(ec)))
+	for _, name := range names {
+		for _, s := range [...]string{name, ec[name]} {
+			dst = binary.BigEndian.AppendUint16(dst, uint16(len(s)))
+			dst = append(dst, s...)
+		}
+	}
+	return dst
+}
+
+// contextNames are the names of a reference's encryption context, sorted. The slice is the call's.
+func (cl *call) contextNames(ref int) []string {
+	cl.names = cl.names[:0]
+	for name := range cl.req.context[ref] {
+		cl.names = append(cl.names, name)
+	}
+	slices.Sort(cl.names)
+	return cl.names
+}
+
+// associatedData is a message's header and encryption context. The slice is the call's.
+func (a admitted) associatedData(header []byte, ref int) []byte {
+	if len(a.req.context[ref]) == 0 {
+		return header
+	}
+	a.buffer = append(a.buffer[:0], header...)
+	a.buffer = appendContext(a.buffer, a.req.context[ref], a.contextNames(ref))
+	return a.buffer
+}
+
+// A CryptoOption says something rare about a cryptographic call.
+type CryptoOption struct {
+	key       string
+	algorithm Algorithm
+}
+
+// WithKey makes Decrypt accept only what the key that ref names has encrypted. Use it whenever the key is known: a ciphertext then cannot choose.
+func WithKey(ref string) CryptoOption { return CryptoOption{key: ref} }
+
+// WithAlgorithm states the encryption algorithm. It can be left out for symmetric keys, whose only one is [AlgorithmSymmetricDefault].
+func WithAlgorithm(a Algorithm) CryptoOption { return CryptoOption{algorithm: a} }
+
+// apply takes options into a request.
+func (r *request) apply(i int, v *violations, options []CryptoOption) {
+	r.algo[i] = AlgorithmSymmetricDefault
+	for _, o := range options {
+		if o.key != "" {
+			r.refs[i] = o.key
+		}
+		if o.algorithm != "" {
+			r.algo[i] = o.algorithm
+		}
+	}
+	v.algorithm("encryptionAlgorithm", r.algo[i])
+}
+
+func (v *violations) algorithm(member string, a Algorithm) {
+	if a != AlgorithmSymmetricDefault {
+		v.add(member, printable(string(a)), "satisfy enum value set: [SYMMETRIC_DEFAULT]")
+	}
+}
+
+// A sealer encrypts under one salt of one material.
+type sealer struct {
+	header   [headerLen]byte
+	aead     cipher.AEAD
+	born     stamp
+	messages atomic.Int64
+}
+
+// serves counts one message and reports whether the sealer may encrypt it.
+func (s *sealer) serves(now stamp) bool {
+	return s.messages.Add(1) <= sealerMessages && now.wall >= s.born.wall && now.mono-s.born.mono <= sealerAge &&
+		max((now.mono-s.born.mono)-time.Duration(now.wall-s.born.wall), time.Duration(now.wall-s.born.wall)-(now.mono-s.born.mono)) <= sealerSkew
+}
+
+type messageSalt [saltLen]byte
+
+// flags is the flags byte of a key's messages.
+func (id keyID) flags() byte {
+	if id.multiRegion {
+		return flagMultiRegion
+	}
+	return 0
+}
+
+// sealer returns a sealer that may encrypt one message.
+func (m *material) sealer(now stamp) (*sealer, error) {
+	if s := m.sealing.Load(); s != nil && s.serves(now) {
+		return s, nil
+	}
+	s := &sealer{born: now}
+	s.messages.Store(1)
+	h := s.header[:0]
+	h = append(h, formatVersion, formatSuite, m.key.flags())
+	h = append(h, m.key.raw[:]...)
+	h = append(h, m.id[:materialPrefixLen]...)
+	salt := newSalt(now)
+	h = append(h, salt[:]...)
+	aead, commitment, err := m.derive(s.header[:commitmentAt])
+	if err != nil {
+		return nil, err
+	}
+	copy(s.header[commitmentAt:], commitment[:])
+	s.aead = aead
+	m.sealing.Store(s)
+	return s, nil
+}
+
+// newSalt draws a salt from the kernel's generator, mixed with both clocks: a copy of a machine that woke with the same generator has another time.
+func newSalt(now stamp) messageSalt {
+	var in [32 + 8 + 8]byte
+	rand.Read(in[:32])
+	binary.BigEndian.PutUint64(in[32:], uint64(now.wall))
+	binary.BigEndian.PutUint64(in[40:], uint64(now.mono))
+	sum := sha256.Sum256(in[:])
+	return messageSalt(sum[:saltLen])
+}
+
+// derive returns the cipher and the commitment of a header, of which everything before the commitment is given.
+func (m *material) derive(header []byte) (cipher.AEAD, [commitmentLen]byte, error) {
+	var aead cipher.AEAD
+	var commitment [commitmentLen]byte
+	err := m.secret.Use(func(raw []byte) error {
+		if isZero(raw) { // wiped, which cannot be while m is in use: never encrypt under a key that everybody knows
+			return errBody
+		}
+		okm, err := hkdf.Key(sha256.New, raw, header[saltAt:commitmentAt], messageInfo+string(header[:saltAt]), messageKeyLen+commitmentLen)
+		if err != nil {
+			return err
+		}
+		defer clear(okm)
+		copy(commitment[:], okm[messageKeyLen:])
+		block, err := aes.NewCipher(okm[:messageKeyLen])
+		if err != nil {
+			return err
+		}
+		aead, err = cipher.NewGCMWithRandomNonce(block)
+		return err
+	})
+	runtime.KeepAlive(m)
+	return aead, commitment, err
+}
+
+// seal appends to dst the message that holds plaintext, under the context of a reference.
+func (a admitted) seal(m *material, dst, plaintext []byte, ref int) ([]byte, error) {
+	s, err := m.sealer(a.at)
+	if err != nil {
+		return nil, err
+	}
+	n := len(plaintext) + CiphertextOverhead
+	if spare := dst[len(dst):cap(dst)]; len(spare) < n {
+		dst = slices.Grow(dst, n)
+	} else if overlaps(spare[:n], plaintext) {
+		copied := slices.Clone(plaintext)
+		defer clear(copied)
+		plaintext = copied
+	}
+	dst = append(dst, s.header[:]...)
+	return s.aead.Seal(dst, nil, plaintext, a.associatedData(s.header[:], ref)), nil
+}
+
+// overlaps reports whether two slices share memory.
+func overlaps(a, b []byte) bool {
+	return len(a) > 0 && len(b) > 0 &&
+		uintptr(unsafe.Pointer(&a[0])) <= uintptr(unsafe.Pointer(&b[len(b)-1])) &&
+		uintptr(unsafe.Pointer(&b[0])) <= uintptr(unsafe.Pointer(&a[len(a)-1]))
+}
+
+// An opener decrypts what one sealer encrypted.
+type opener struct {
+	aead       cipher.AEAD
+	commitment [commitmentLen]byte
+}
+
+// maxOpeners bounds how many derived ciphers a material keeps for decryption.
+const maxOpeners = 32
+
+// open appends to dst what a message holds, under the context of a reference. Whatever is wrong, the error is the same.
+func (a admitted) open(m *material, dst, message []byte, ref int) ([]byte, error) {
+	salt := messageSalt(message[saltAt:commitmentAt])
+	var o *opener
+	openers := m.opening.Load()
+	if openers != nil {
+		o, _ = openers.Get(salt)
+	}
+	known := o != nil
+	if !known {
+		aead, commitment, err := m.derive(message[:commitmentAt])
+		if err != nil {
+			return nil, err
+		}
+		o = &opener{aead: aead, commitment: commitment}
+	}
+	if subtle.ConstantTimeCompare(o.commitment[:], message[commitmentAt:headerLen]) != 1 {
+		return nil, errInvalidCiphertext
+	}
+	n := len(message) - CiphertextOverhead
+	if spare := dst[len(dst):cap(dst)]; len(spare) >= n && overlaps(spare[:n], message) {
+		message = slices.Clone(message)
+	}
+	out, err := o.aead.Open(dst, nil, message[headerLen:], a.associatedData(message[:headerLen], ref))
+	if err != nil {
+		return nil, errInvalidCiphertext
+	}
+	if !known { // only what verified is kept, so that junk cannot push anything out
+		if openers == nil {
+			m.opening.CompareAndSwap(nil, cache.New[messageSalt, *opener](maxOpeners))
+			openers = m.opening.Load()
+		}
+		openers.Put(salt, o)
+	}
+	return out, nil
+}
+
+// messageKey reads which key and material a ciphertext names. It reports false for what is not a ciphertext of this format.
+func messageKey(ciphertext []byte) (id keyID, p materialPrefix, ok bool) {
+	if len(ciphertext) < CiphertextOverhead || ciphertext[0] != formatVersion || ciphertext[1] != formatSuite || ciphertext[2]&^flagMultiRegion != 0 {
+		return keyID{}, materialPrefix{}, false
+	}
+	id = keyID{multiRegion: ciphertext[2]&flagMultiRegion != 0, raw: [16]byte(ciphertext[keyIDAt:])}
+	return id, materialPrefix(ciphertext[materialIDAt:]), true
+}
+
+// An EncryptResult is what Encrypt returns.
+type EncryptResult struct {
+	Ciphertext []byte
+	KeyARN     string
+	Algorithm  Algorithm
+}
+
+// sealed is an EncryptResult, and where in its slice this call began to write.
+type sealed struct {
+	EncryptResult
+	from int
+}
+
+func (s sealed) withhold() { clear(s.Ciphertext[min(s.from, len(s.Ciphertext)):]) }
+
+var opEncrypt = operation{
+	name: "Encrypt", tokens: true, params: cryptoParams,
+	needs: []need{{action: "kms:Encrypt", states: inEnabled, usage: EncryptDecrypt}},
+}
+
+// Encrypt encrypts up to 4096 bytes under the current material of a key. What is larger is encrypted under a data key; see [Client.GenerateDataKey]. The ciphertext
+// is [CiphertextOverhead] bytes longer than the plaintext, and names its key and material.
+func (c *Client) Encrypt(ctx context.Context, ref string, plaintext []byte, ec EncryptionContext, options ...CryptoOption) (EncryptResult, error) {
+	return c.AppendEncrypt(ctx, nil, ref, plaintext, ec, options...)
+}
+
+// AppendEncrypt is [Client.Encrypt] into a buffer that the caller has: the ciphertext is appended to dst, and the result's Ciphertext is the extended slice. plaintext
+// may share memory with dst. After an error nothing of the ciphertext is left in dst's spare capacity.
+func (c *Client) AppendEncrypt(ctx context.Context, dst []byte, ref string, plaintext []byte, ec EncryptionContext, options ...CryptoOption) (EncryptResult, error) {
+	req := request{refs: [2]string{ref}, context: [2]EncryptionContext{ec}}
+	var v violations
+	v.ref("keyId", ref)
+	v.length("plaintext", len(plaintext), 1, maxPlaintext)
+	v.context("encryptionContext", ec)
+	req.apply(0, &v, options)
+	req.refs[0] = ref
+	req.invalid = v.err()
+	res, err := do(ctx, c, &opEncrypt, &req, func(ctx context.Context, a admitted) (sealed, error) {
+		k := a.keys[0]
+		m, err := a.client.c.currentMaterial(ctx, k)
+		if err != nil {
+			return sealed{}, err
+		}
+		a.uses(m)
+		out, err := a.seal(m, dst, plaintext, 0)
+		return sealed{EncryptResult{Ciphertext: out, KeyARN: k.arn, Algorithm: a.req.algo[0]}, len(dst)}, err
+	})
+	return res.EncryptResult, err
+}
+
+// A DecryptResult is what Decrypt returns.
+type DecryptResult struct {
+	Plaintext     []byte
+	KeyARN        string // of the key that made the ciphertext
+	KeyMaterialID string // of the material that made it
+	Algorithm     Algorithm
+}
+
+// Format implements [fmt.Formatter]: whatever the verb, the plaintext is not printed.
+func (d DecryptResult) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "%d bytes under %s %s", len(d.Plaintext), d.KeyARN, secret.Redacted)
+}
+
+// LogValue implements [slog.LogValuer]: the plaintext is not logged.
+func (d DecryptResult) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(d)) }
+
+// opened is a DecryptResult, and where in its slice this call began to write.
+type opened struct {
+	DecryptResult
+	from int
+}
+
+func (o opened) withhold() { clear(o.Plaintext[min(o.from, len(o.Plaintext)):]) }
+
+var opDecrypt = operation{
+	name: "Decrypt", tokens: true, hidden: true, params: cryptoParams,
+	needs: []need{{action: "kms:Decrypt", states: inEnabled, usage: EncryptDecrypt}},
+}
+
+// Decrypt decrypts what Encrypt, ReEncrypt or GenerateDataKey returned, with the same encryption context. The ciphertext names its key; [WithKey] states which it
+// must be, and is [ErrIncorrectKey] if it is another.
+//
+// Without WithKey a key that does not exist and one that the caller may not use are the same [ErrAccessDenied]. A ciphertext or context that is not right
+// is [ErrInvalidCiphertext], whatever is wrong with it.
+func (c *Client) Decrypt(ctx context.Context, ciphertext []byte, ec EncryptionContext, options ...CryptoOption) (DecryptResult, error) {
+	return c.AppendDecrypt(ctx, nil, ciphertext, ec, options...)
+}
+
+// AppendDecrypt is [Client.Decrypt] into a buffer that the caller has: the plaintext is appended to dst, and the result's Plaintext is the extended slice. ciphertext
+// may share memory with dst. After an error nothing of the plaintext is left in dst's spare capacity.
+func (c *Client) AppendDecrypt(ctx context.Context, dst, ciphertext []byte, ec EncryptionContext, options ...CryptoOption) (DecryptResult, error) {
+	req := request{context: [2]EncryptionContext{ec}}
+	var v violations
+	v.length("ciphertextBlob", len(ciphertext), 1, maxCiphertext)
+	v.context("encryptionContext", ec)
+	req.apply(0, &v, options)
+	id, _, ok := req.source(&v, ciphertext)
+	res, err := do(ctx, c, &opDecrypt, &req, func(ctx context.Context, a admitted) (opened, error) {
+		out, m, err := a.decrypt(ctx, dst, ciphertext, id, ok)
+		if err != nil {
+			return opened{}, err
+		}
+		return opened{DecryptResult{Plaintext: out, KeyARN: a.keys[0].arn, KeyMaterialID: m.text, Algorithm: a.req.algo[0]}, len(dst)}, nil
+	})
+	return res.DecryptResult, err
+}
+
+// source makes the first reference of a request the one that a ciphertext names, unless the caller named one.
+func (r *request) source(v *violations, ciphertext []byte) (id keyID, p materialPrefix, ok bool) {
+	if r.refs[0] != "" {
+		v.ref("keyId", r.refs[0])
+	}
+	r.invalid = v.err()
+	id, p, ok = messageKey(ciphertext)
+	switch {
+	case r.refs[0] != "" || r.invalid != nil:
+	case ok:
+		r.named[0], r.isNamed[0] = id, true
+	default:
+		r.invalid = errInvalidCiphertext // it names no key that could be asked
+	}
+	return id, p, ok
+}
+
+// decrypt opens the ciphertext of the first reference, which names the key id unless it is malformed.
+func (a admitted) decrypt(ctx context.Context, dst, ciphertext []byte, id keyID, wellFormed bool) ([]byte, *material, error) {
+	k := a.keys[0]
+	switch {
+	case !wellFormed:
+		return nil, nil, errInvalidCiphertext
+	case id != k.id:
+		return nil, nil, &fault{code: ErrIncorrectKey, message: "The key ID in the request does not identify a CMK that can perform this operation."}
+	}
+	m, err := a.client.c.findMaterial(ctx, k, materialPrefix(ciphertext[materialIDAt:]))
+	if err != nil {
+		return nil, nil, err
+	}
+	if m == nil {
+		return nil, nil, errInvalidCiphertext
+	}
+	a.uses(m)
+	out, err := a.open(m, dst, ciphertext, 0)
+	return out, m, err
+}
+
+var opReEncrypt = operation{
+	name: "ReEncrypt", tokens: true, hidden: true, params: reEncryptParams,
+	needs: []need{
+		{action: "kms:ReEncryptFrom", states: inEnabled, usage: EncryptDecrypt},
+		{action: "kms:ReEncryptTo", ref: 1, states: inEnabled, usage: EncryptDecrypt},
+	},
+}
+
+// A ReEncryptInput holds what is rare about a ReEncrypt.
+type ReEncryptInput struct {
+	SourceKey                    string // what the ciphertext must have been encrypted under; see [WithKey]
+	SourceEncryptionContext      EncryptionContext
+	DestinationEncryptionContext EncryptionContext
+}
+
+// A ReEncryptResult is what ReEncrypt returns.
+type ReEncryptResult struct {
+	Ciphertext               []byte
+	SourceKeyARN             string
+	SourceKeyMaterialID      string
+	KeyARN                   string // of the destination
+	DestinationKeyMaterialID string
+	Algorithm                Algorithm
+}
+
+func (r ReEncryptResult) withhold() { clear(r.Ciphertext) }
+
+// ReEncrypt decrypts a ciphertext and encrypts what it holds under the current material of another key, or of the same key, without showing it to the caller. It
+// needs kms:ReEncryptFrom on the one key and kms:ReEncryptTo on the other.
+func (c *Client) ReEncrypt(ctx context.Context, ciphertext []byte, destinationRef string, in ReEncryptInput) (ReEncryptResult, error) {
+	req := request{refs: [2]string{in.SourceKey, destinationRef}, context: [2]EncryptionContext{in.SourceEncryptionContext, in.DestinationEncryptionContext},
+		algo: [2]Algorithm{AlgorithmSymmetricDefault, AlgorithmSymmetricDefault}}
+	var v violations
+	v.length("ciphertextBlob", len(ciphertext), 1, maxCiphertext)
+	v.ref("destinationKeyId", destinationRef)
+	v.context("sourceEncryptionContext", in.SourceEncryptionContext)
+	v.context("destinationEncryptionContext", in.DestinationEncryptionContext)
+	id, _, ok := req.source(&v, ciphertext)
+	return do(ctx, c, &opReEncrypt, &req, func(ctx context.Context, a admitted) (ReEncryptResult, error) {
+		plaintext, from, err := a.decrypt(ctx, nil, ciphertext, id, ok)
+		if err != nil {
+			return ReEncryptResult{}, err
+		}
+		defer clear(plaintext)
+		to := a.keys[1]
+		m, err := a.client.c.currentMaterial(ctx, to)
+		if err != nil {
+			return ReEncryptResult{}, err
+		}
+		out, err := a.seal(m, nil, plaintext, 1)
+		return ReEncryptResult{Ciphertext: out, SourceKeyARN: a.keys[0].arn, SourceKeyMaterialID: from.text, KeyARN: to.arn,
+			DestinationKeyMaterialID: m.text, Algorithm: a.req.algo[1]}, err
+	})
+}
+
+var opNeedsReEncrypt = operation{
+	name: "NeedsReEncrypt", tokens: true, hidden: true, params: keyParam,
+	needs: []need{{action: "kms:DescribeKey", states: anyState}},
+}
+
+// NeedsReEncrypt reports whether a ciphertext was made by another material of its key than the current one, so that [Client.ReEncrypt] would move it. It decrypts
+// nothing, and needs kms:DescribeKey.
+func (c *Client) NeedsReEncrypt(ctx context.Context, ciphertext []byte) (bool, error) {
+	var req request
+	var v violations
+	v.length("ciphertextBlob", len(ciphertext), 1, maxCiphertext)
+	_, p, _ := req.source(&v, ciphertext)
+	return do(ctx, c, &opNeedsReEncrypt, &req, func(ctx context.Context, a admitted) (bool, error) {
+		return a.keys[0].current.prefix() != p, nil
+	})
+}
+
+const maxRandom = 1024
+
+var opGenerateRandom = operation{
+	name:  "GenerateRandom",
+	needs: []need{{action: "kms:GenerateRandom", on: onAccount}},
+	params: func(r *request, e *audit.Event) {
+		e.Request = append(e.Request, slog.Int("numberOfBytes", r.number))
+	},
+}
+
+// GenerateRandom returns 1 to 1024 random bytes.
+func (c *Client) GenerateRandom(ctx context.Context, numberOfBytes int) ([]byte, error) {
+	req := &request{number: numberOfBytes}
+	var v violations
+	v.between("numberOfBytes", numberOfBytes, 1, maxRandom)
+	req.invalid = v.err()
+	out, err := do(ctx, c, &opGenerateRandom, req, func(_ context.Context, a admitted) (randomBytes, error) {
+		b := make(randomBytes, a.req.number)
+		rand.Read(b)
+		return b, nil
+	})
+	return out, err
+}
+
+type randomBytes []byte
+
+func (b randomBytes) withhold() { clear(b) }

@@ -1,0 +1,212 @@
+package kms
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"iter"
+	"log/slog"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/claviger/kms/audit"
+	"github.com/claviger/kms/policy"
+)
+
+// Limits of a key policy.
+const (
+	maxPolicyChars = 131072 // what the API takes at all
+	maxPolicyBytes = 32768  // the quota
+)
+
+// policyName is the name of every key policy.
+const policyName = "default"
+
+// policy adds what is wrong with the text of a key policy before it is read: its length and its characters.
+func (v *violations) policy(member, text string) {
+	v.length(member, utf8.RuneCountInString(text), 1, maxPolicyChars)
+	if strings.ContainsFunc(text, func(r rune) bool { return r > 0xff || r < ' ' && r != '\t' && r != '\n' && r != '\r' }) || !utf8.ValidString(text) {
+		v.add(member, "", `satisfy regular expression pattern: [\u0009\u000A\u000D\u0020-\u00FF]+`)
+	}
+}
+
+// parseKeyPolicy compiles a key policy that a caller wants to store, and refuses what key policies may not hold.
+func parseKeyPolicy(text string) (*PolicyDocument, error) {
+	if len(text) > maxPolicyBytes {
+		return nil, faultf(ErrLimitExceeded, "The key policy has %d bytes, and the limit is %d.", len(text), maxPolicyBytes)
+	}
+	doc, err := policy.Parse(text, policy.KeyPolicy)
+	if err != nil {
+		return nil, &fault{code: ErrMalformedPolicy, message: err.Error(), cause: err}
+	}
+	for c := range doc.Conditions() {
+		if c.Operator.Set == policy.ForAllValues && slices.Contains([]string{"kms:encryptioncontext", "aws:requesttag"}, c.Key.Name) {
+			return nil, faultf(ErrMalformedPolicy, "OverlyPermissiveCondition: Using the ForAllValues set operator with a single-valued condition key "+
+				"matches requests without the key or with an empty value (statement %d)", c.Statement+1)
+		}
+	}
+	return doc, nil
+}
+
+// checkLockout refuses a policy under which the caller could not put another one.
+func (cl *call) checkLockout(doc *PolicyDocument, resource string) error {
+	again := cl.input
+	again.Action, again.Resource = actionPutKeyPolicy, resource
+	if d := Evaluate(EvaluateInput{Account: cl.client.c.ring.account, KeyPolicy: doc, Request: &again}); d.Outcome != Allowed {
+		return faultf(ErrMalformedPolicy, "The new key policy will not allow you to update the key policy in the future.")
+	}
+	return nil
+}
+
+// A statement is one statement of a default policy, in the order in which AWS KMS writes its members.
+type statement struct {
+	Sid       string
+	Effect    string
+	Principal map[string]any
+	Action    any
+	Resource  string
+	Condition map[string]map[string]string `json:",omitempty"`
+}
+
+func allowStatement(sid string, principal, action any) statement {
+	return statement{Sid: sid, Effect: "Allow", Principal: map[string]any{"AWS": principal}, Action: action, Resource: "*"}
+}
+
+// defaultPolicy is the policy of a key that is created without one: everything to the account, which is to say to its root user, and to those to whom IAM
+// policies give it.
+func (r *ringID) defaultPolicy(more ...statement) string {
+	id := "key-default-1"
+	if len(more) > 0 {
+		id = "key-consolepolicy-3"
+	}
+	text, err := json.Marshal(struct {
+		Version   string
+		ID        string `json:"Id"`
+		Statement []statement
+	}{policy.Version2012, id, append([]statement{
+		allowStatement("Enable IAM User Permissions", "arn:"+r.partition+":iam::"+r.account+":root", "kms:*"),
+	}, more...)})
+	if err != nil {
+		panic("kms: " + err.Error()) // strings and maps of strings always marshal
+	}
+	return string(text)
+}
+
+// DefaultPolicy returns a key policy of the kind that the AWS console writes, for [CreateKeyInput] or PutKeyPolicy: the account's root user may do everything,
+// administrators may manage the key and not use it, users may use it and not manage it. With neither it is the policy that a key gets without one. A caller
+// made by [Role] stands for all sessions of the role, one made by [Session] for that session. It fails for a caller who cannot be named in a policy.
+func (k *Keyring) DefaultPolicy(administrators, users []Caller) (string, error) {
+	var more []statement
+	principals := func(callers []Caller) ([]string, error) {
+		var arns []string
+		for _, c := range callers {
+			id := k.c.identify(c)
+			switch {
+			case !id.valid:
+				return nil, errors.New("kms: DefaultPolicy: a caller is not valid")
+			case c.kind == policy.Service:
+				return nil, errors.New("kms: DefaultPolicy: a service is neither administrator nor user")
+			case c.kind == policy.AssumedRole && c.anySession:
+				arns = append(arns, id.principal.Role)
+			default:
+				arns = append(arns, id.principal.ARN)
+			}
+		}
+		return arns, nil
+	}
+	if len(administrators) > 0 {
+		arns, err := principals(administrators)
+		if err != nil {
+			return "", err
+		}
+		more = append(more, allowStatement("Allow access for Key Administrators", arns, administratorActions))
+	}
+	if len(users) > 0 {
+		arns, err := principals(users)
+		if err != nil {
+			return "", err
+		}
+		grants := allowStatement("Allow attachment of persistent resources", arns, []string{"kms:CreateGrant", "kms:ListGrants", "kms:RevokeGrant"})
+		grants.Condition = map[string]map[string]string{"Bool": {"kms:GrantIsForAWSResource": "true"}}
+		more = append(more, allowStatement("Allow use of the key", arns, userActions), grants)
+	}
+	return k.c.ring.defaultPolicy(more...), nil
+}
+
+// What the console's policy gives to administrators and to users of a symmetric key.
+var (
+	administratorActions = []string{
+		"kms:Create*", "kms:Describe*", "kms:Enable*", "kms:List*", "kms:Put*", "kms:Update*", "kms:Revoke*", "kms:Disable*", "kms:Get*", "kms:Delete*",
+		"kms:TagResource", "kms:UntagResource", "kms:ScheduleKeyDeletion", "kms:CancelKeyDeletion", "kms:RotateKeyOnDemand",
+	}
+	userActions = []string{"kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"}
+)
+
+var opGetKeyPolicy = operation{
+	name: "GetKeyPolicy", params: keyParam,
+	needs: []need{{action: "kms:GetKeyPolicy", forms: keyForm, states: anyState}},
+}
+
+// GetKeyPolicy returns a key's policy as it was put.
+func (c *Client) GetKeyPolicy(ctx context.Context, ref string) (policy string, err error) {
+	return do(ctx, c, &opGetKeyPolicy, refRequest(ref), func(ctx context.Context, a admitted) (string, error) {
+		return a.keys[0].policy, nil
+	})
+}
+
+const actionPutKeyPolicy = "kms:PutKeyPolicy"
+
+var opPutKeyPolicy = operation{
+	name: "PutKeyPolicy", changes: true,
+	needs: []need{{action: actionPutKeyPolicy, forms: keyForm, states: anyState}},
+	params: func(r *request, e *audit.Event) {
+		keyParam(r, e)
+		e.Request = append(e.Request, slog.String("policyName", policyName), slog.String("policy", r.policy), slog.Bool("bypassPolicyLockoutSafetyCheck", r.bypass))
+	},
+}
+
+// A PutKeyPolicyInput is a new policy for a key.
+type PutKeyPolicyInput struct {
+	Policy string // up to 32768 bytes
+
+	// BypassPolicyLockoutSafetyCheck stores a policy that would not let the caller change it again.
+	BypassPolicyLockoutSafetyCheck bool
+}
+
+// PutKeyPolicy replaces a key's policy. A policy that is malformed, or under which the caller could not put another one, is [ErrMalformedPolicy]; one that is
+// too long is [ErrLimitExceeded].
+func (c *Client) PutKeyPolicy(ctx context.Context, ref string, in PutKeyPolicyInput) error {
+	req := &request{refs: [2]string{ref}, policy: in.Policy, bypass: in.BypassPolicyLockoutSafetyCheck}
+	var v violations
+	v.ref("keyId", ref)
+	v.policy("policy", in.Policy)
+	req.invalid = v.err()
+	return c.changeKey(ctx, &opPutKeyPolicy, req, func(a admitted, next *keyRecord) (bool, error) {
+		doc, err := parseKeyPolicy(a.req.policy)
+		if err == nil && !a.req.bypass {
+			err = a.checkLockout(doc, a.keys[0].arn)
+		}
+		changed := next.policy != a.req.policy
+		next.policy = a.req.policy
+		return changed, err
+	})
+}
+
+var opListKeyPolicies = operation{
+	name: "ListKeyPolicies", params: func(r *request, e *audit.Event) { keyParam(r, e); pageParams(r, e) },
+	needs: []need{{action: "kms:ListKeyPolicies", forms: keyForm, states: anyState}},
+}
+
+// ListKeyPolicies lists the names of a key's policies: always "default", and nothing else.
+func (c *Client) ListKeyPolicies(ctx context.Context, ref string) iter.Seq2[string, error] {
+	return pages(ctx, func(ctx context.Context, in PageInput) (Page[string], error) {
+		return c.ListKeyPoliciesPage(ctx, ref, in)
+	})
+}
+
+// ListKeyPoliciesPage returns one page of [Client.ListKeyPolicies], of up to 1000 names.
+func (c *Client) ListKeyPoliciesPage(ctx context.Context, ref string, in PageInput) (Page[string], error) {
+	return listInline(ctx, c, &opListKeyPolicies, refRequest(ref), in, 1000, 100, func(admitted) []string { return []string{policyName} },
+		func(_ context.Context, _ admitted, name string) (string, bool, error) { return name, true, nil })
+}

@@ -1,0 +1,291 @@
+package kms
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/claviger/kms/audit"
+	"github.com/claviger/kms/internal/arn"
+	"github.com/claviger/kms/internal/cache"
+	"github.com/claviger/kms/internal/testhook"
+	"github.com/claviger/kms/keystore"
+	"github.com/claviger/kms/keystore/memory"
+	"github.com/claviger/kms/rootkey"
+)
+
+// Day is the unit of rotation periods and waiting periods.
+const Day = 24 * time.Hour
+
+// Config says what a keyring is made of. The zero Config is a ring in memory that dies with the process.
+type Config struct {
+	// Store keeps the ring's records; nil means memory. The ring does not close it.
+	Store keystore.Store
+
+	// Root wraps the ring's domain keys. It is required whenever Store is not nil.
+	Root rootkey.Root
+
+	// RecoveryRoots are further root keys. A ring that is made with them can be opened by any one of them; a ring that exists is opened by the first of Root
+	// and RecoveryRoots that can. Each root has a name of its own; see [rootkey.WithName].
+	RecoveryRoots []rootkey.Root
+
+	// RingID pins the ring, as 32 hex digits: a store that holds another ring is refused. [Keyring.ID] tells the id, which commits to a secret of the ring. Pin it
+	// where somebody else can write the store and can also wrap under the root, as with a root key in a cloud.
+	RingID string
+
+	// AccountID is the account whose keys these are: twelve digits. A ring keeps the one it was made with; the default for a new one is 000000000000.
+	AccountID string
+
+	// Region is the Region in the keys' ARNs. A ring keeps the one it was made with; the default for a new one is "local".
+	Region string
+
+	// Partition is the partition in the keys' ARNs; the default is "aws".
+	Partition string
+
+	// Audit takes the record of every operation, and every operation waits for it: one that cannot be recorded does not happen. Package audit makes sinks that
+	// are bounded in time or may fail. Nil records nothing.
+	Audit audit.Sink
+
+	// Now is the clock of the ring, by which keys rotate and are deleted; the default is time.Now. How long a snapshot of a key may be used is measured by the
+	// runtime's clocks, whatever Now says.
+	Now func() time.Time
+
+	// MaxStaleness bounds for how long a key is used as it was last seen in the store: after that time a change by another process is in effect here. The
+	// default is 5 seconds, the most is a minute.
+	MaxStaleness time.Duration
+
+	// CacheSize bounds how many keys are held opened in memory. The default is 10,000.
+	CacheSize int
+
+	// MinRotationPeriod permits rotation periods shorter than the 90 days of AWS KMS, down to an hour. The default is 90 days.
+	MinRotationPeriod time.Duration
+
+	// Test is for package kmstest.
+	Test *testhook.Hooks
+}
+
+// Defaults of a Config.
+const (
+	DefaultAccountID    = "000000000000"
+	DefaultRegion       = "local"
+	DefaultPartition    = "aws"
+	DefaultMaxStaleness = 5 * time.Second
+	DefaultCacheSize    = 10_000
+
+	maxMaxStaleness     = time.Minute
+	leastRotationPeriod = time.Hour
+)
+
+// complete checks a Config and fills in what was left out.
+func (cfg *Config) complete() error {
+	switch {
+	case cfg.Store != nil && cfg.Root == nil:
+		return errors.New("Config.Root: required with a Store")
+	case cfg.AccountID != "" && !arn.IsAccountID(cfg.AccountID):
+		return errors.New("Config.AccountID: want twelve digits")
+	case cfg.Region != "" && !arn.IsRegion(cfg.Region):
+		return errors.New("Config.Region: want lower-case letters, digits and hyphens")
+	case cfg.Partition != "" && !arn.IsRegion(cfg.Partition):
+		return errors.New("Config.Partition: want lower-case letters, digits and hyphens")
+	case cfg.MaxStaleness < 0 || cfg.MaxStaleness > maxMaxStaleness:
+		return fmt.Errorf("Config.MaxStaleness: want up to %v", maxMaxStaleness)
+	case cfg.CacheSize < 0:
+		return errors.New("Config.CacheSize: want a positive number")
+	case cfg.MinRotationPeriod != 0 && (cfg.MinRotationPeriod < leastRotationPeriod || cfg.MinRotationPeriod > minRotationPeriod):
+		return fmt.Errorf("Config.MinRotationPeriod: want %v to %v", leastRotationPeriod, minRotationPeriod)
+	}
+	if cfg.Store == nil {
+		cfg.Store = memory.New()
+	}
+	if cfg.Root == nil {
+		root, err := newEphemeralRoot()
+		if err != nil {
+			return err
+		}
+		cfg.Root = root
+	}
+	if err := checkRoots(cfg.roots()); err != nil {
+		return fmt.Errorf("Config.Root: %w", err)
+	}
+	setDefault(&cfg.Partition, DefaultPartition)
+	setDefault(&cfg.MaxStaleness, DefaultMaxStaleness)
+	setDefault(&cfg.CacheSize, DefaultCacheSize)
+	setDefault(&cfg.MinRotationPeriod, minRotationPeriod)
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return nil
+}
+
+func setDefault[T comparable](p *T, v T) {
+	if *p == *new(T) {
+		*p = v
+	}
+}
+
+// roots returns the ring's root keys in the order in which they are tried.
+func (cfg *Config) roots() []rootkey.Root {
+	return append([]rootkey.Root{cfg.Root}, cfg.RecoveryRoots...)
+}
+
+// A core is what all clients of a ring share.
+type core struct {
+	cfg  Config
+	ring *openedRing
+	vault
+	clock clock
+	gate  gate
+
+	keys    *cache.Cache[keyID, *slot]
+	seen    *cache.Cache[keyID, sighting] // generations, also of keys that were evicted
+	misses  *cache.Cache[keyID, stamp]    // ids that were not found
+	hints   *cache.Cache[string, keyID]   // where aliases pointed
+	flights flights
+	calls   sync.Pool // of *call
+
+	maintenance maintenance
+}
+
+// A Client is what one caller sees of a keyring: all operations, as that caller. It is small, immutable and safe for concurrent use. Clients come from
+// [Keyring.As] and from the methods that change a copy, [Client.WithGrantTokens] and [Client.DryRun].
+type Client struct {
+	c      *core
+	caller *identity
+	tokens []string
+	dryRun bool
+}
+
+// A Keyring holds the keys of one account and Region. It embeds the [Client] of the account's root user, which is the program itself; key policies bind it like
+// everyone else. It alone can make clients for others, so a component that is handed a client cannot become somebody else. It is safe for concurrent use.
+type Keyring struct{ *Client }
+
+// Open opens the keyring that a store holds, or makes one in an empty store. It reads a handful of records and scans nothing. The caller closes the ring, and
+// after it the store.
+//
+// A wrong root key is an error that matches [rootkey.ErrWrongKey]. A store that holds a ring of another id, account or Region than the Config states is
+// refused, and so is one that holds records but no ring.
+func Open(ctx context.Context, cfg Config) (*Keyring, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, fmt.Errorf("kms: open: %w", err)
+	}
+	isNew := cfg
+	setDefault(&isNew.AccountID, DefaultAccountID)
+	setDefault(&isNew.Region, DefaultRegion)
+	ring, err := openRing(ctx, &cfg, &isNew)
+	if err != nil {
+		return nil, fmt.Errorf("kms: open: %w", err)
+	}
+	c := &core{
+		cfg:     cfg,
+		ring:    ring,
+		vault:   vault{store: cfg.Store},
+		clock:   newClock(cfg.Now),
+		keys:    cache.New[keyID, *slot](cfg.CacheSize),
+		seen:    cache.New[keyID, sighting](4 * cfg.CacheSize),
+		misses:  cache.New[keyID, stamp](1024),
+		hints:   cache.New[string, keyID](cfg.CacheSize),
+		flights: flights{running: make(map[keyID]*flight)},
+	}
+	c.vault.sealing.Store(ring.keys)
+	c.maintenance = maintenance{running: make(chan struct{}, 1), last: c.clock.stamp(), now: cfg.Now().UnixNano(), found: make(map[keyID]time.Duration)}
+	c.gate.init()
+	c.calls.New = func() any { return new(call) }
+	k := &Keyring{&Client{c: c}}
+	k.caller = c.identify(Root())
+	return k, nil
+}
+
+func (c *core) identify(caller Caller) *identity {
+	return identify(caller, c.ring.partition, c.ring.account)
+}
+
+// As returns a client on the same keys that acts for caller. The keyring is unchanged.
+func (k *Keyring) As(caller Caller) *Client { return &Client{c: k.c, caller: k.c.identify(caller)} }
+
+// ID returns the id of the ring: 32 hex digits, for [Config.RingID].
+func (k *Keyring) ID() string { return k.c.ring.id.String() }
+
+// Close refuses new operations with [ErrServiceUnavailable], waits for those that run, and forgets the keys. It does not close the store. Closing twice is no
+// error.
+func (k *Keyring) Close() error {
+	if k.c.gate.close() {
+		k.c.keys.Clear()
+		k.c.hints.Clear()
+	}
+	return nil
+}
+
+// WithGrantTokens returns a copy of the client that also presents tokens, so that a grant can be used before every process knows it.
+func (c *Client) WithGrantTokens(tokens ...string) *Client {
+	v := *c // the whole view, so that a field added later is not forgotten
+	v.tokens = append(c.tokens[:len(c.tokens):len(c.tokens)], tokens...)
+	return &v
+}
+
+// DryRun returns a copy of the client that checks and never acts: an operation that would have succeeded returns [ErrDryRun], any other the error it would
+// have returned.
+func (c *Client) DryRun() *Client {
+	v := *c
+	v.dryRun = true
+	return &v
+}
+
+// A gate counts the operations that run, and closes behind them.
+type gate struct {
+	state atomic.Int64 // how many run; closing adds closed
+	empty chan struct{}
+	once  sync.Once
+}
+
+const closed = 1 << 32
+
+func (g *gate) init() { g.empty = make(chan struct{}) }
+
+// enter reports whether an operation may begin; if so, leave must follow.
+func (g *gate) enter() bool {
+	if g.state.Add(1) >= closed {
+		g.leave()
+		return false
+	}
+	return true
+}
+
+func (g *gate) leave() {
+	if g.state.Add(-1) == closed {
+		g.once.Do(func() { close(g.empty) })
+	}
+}
+
+// close closes the gate and waits until nothing runs. It reports whether this call closed it.
+func (g *gate) close() bool {
+	for {
+		n := g.state.Load()
+		if n >= closed {
+			<-g.empty
+			return false
+		}
+		if g.state.CompareAndSwap(n, n+closed) {
+			if n == 0 {
+				g.once.Do(func() { close(g.empty) })
+			}
+			<-g.empty
+			return true
+		}
+	}
+}
+
+// newKeyID returns the id of a new key.
+func (c *core) newKeyID() (id keyID) {
+	if c.cfg.Test != nil && c.cfg.Test.KeyID != nil {
+		id.raw = c.cfg.Test.KeyID()
+		return id
+	}
+	rand.Read(id.raw[:])
+	id.raw[6] = id.raw[6]&0x0f | 0x40 // RFC 9562, version 4
+	id.raw[8] = id.raw[8]&0x3f | 0x80
+	return id
+}

@@ -1,0 +1,505 @@
+package kms
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/claviger/kms/audit"
+	"github.com/claviger/kms/keystore"
+	"github.com/claviger/kms/policy"
+)
+
+// An operation says what one API call requires. Every exported method that is an operation hands its row to [do], the only way to a key: the steps are do's, and
+// a row cannot leave one out.
+type operation struct {
+	name    string // as AWS KMS calls it, and as the audit trail does
+	changes bool   // it writes: its event is offered before its commit
+	tokens  bool   // it takes grant tokens
+	hidden  bool   // unknown and forbidden keys read alike
+	needs   []need
+	params  func(r *request, e *audit.Event) // adds what the caller asked, for the record
+}
+
+// A need is one permission on one resource. All needs of an operation must be met.
+type need struct {
+	action    string // "kms:Encrypt"
+	on        subject
+	ref       int      // onKey, onNamedKey: which of the request's references names the key
+	forms     refForms // onKey
+	states    states
+	usage     KeyUsage // "" if any
+	rotatable bool     // only a kind of key that can rotate
+}
+
+// A subject is what a permission is asked for.
+type subject uint8
+
+const (
+	onKey         subject = iota
+	onAccount             // no resource: key policies have no say
+	onAlias               // the alias itself: key policies have no say
+	onAliasTarget         // the key that the alias points to
+	onNamedKey            // no resource either, although the caller names a key
+)
+
+// states are the key states in which an operation may run.
+type states uint8
+
+const (
+	inEnabled states = 1 << iota
+	inDisabled
+	inPendingDeletion
+
+	anyState = inEnabled | inDisabled | inPendingDeletion
+)
+
+func stateBit(s KeyState) states {
+	switch s {
+	case Enabled:
+		return inEnabled
+	case Disabled:
+		return inDisabled
+	case PendingDeletion:
+		return inPendingDeletion
+	default:
+		return 0 // a state that is not known permits nothing
+	}
+}
+
+// A request is what one call asks, beside the data it works on. It is copied into the call and must not hold secrets.
+type request struct {
+	refs    [2]string // what the caller names keys by
+	named   [2]keyID  // instead of refs: the key that a ciphertext names
+	isNamed [2]bool
+	context [2]EncryptionContext // of each reference
+	algo    [2]Algorithm
+	alias   string // whole name
+
+	description string
+	tags        []Tag
+	tagKeys     []string
+	policy      string
+	bypass      bool // BypassPolicyLockoutSafetyCheck
+	spec        KeySpec
+	usage       KeyUsage
+	origin      Origin
+	window      int // days
+	period      time.Duration
+	dataKey     DataKeySpec
+	number      int
+	all         bool // IncludeKeyMaterial
+
+	invalid error // what is wrong with the shape of the input
+}
+
+// A call is one run of an operation: its frame and its audit event. Calls are pooled.
+type call struct {
+	client *Client
+	op     *operation
+	req    request
+	at     stamp // when the call began, or was last admitted
+	now    int64 // the ring's time of the call
+	event  audit.Event
+	told   bool // the event was accepted
+
+	keys    [3]*key   // by need; nil where a need has no key
+	aliases [3]string // by need; the alias that the caller named it by
+	index   int       // the need that is being authorized
+	names   []string
+	buffer  []byte
+	input   policy.Request
+}
+
+// admitted is proof that a call passed every check: its keys can be used and changed through it alone. Only admit makes one.
+type admitted struct{ *call }
+
+// maxTries bounds how often a change is tried again when others change the same record meanwhile.
+const maxTries = 1000
+
+// recheckAfter is how long an operation may take before its admission is looked at again ahead of its result.
+const recheckAfter = time.Second
+
+var errDryRun error = &fault{code: ErrDryRun, message: "The request would have succeeded, but the DryRun option is set."}
+
+// A withholder is a result that clears what must not be seen.
+type withholder interface{ withhold() }
+
+// do runs an operation: check the shape, resolve the keys, authorize, check the keys' state, do the work, record the outcome. If the record is refused the
+// result is withheld; an operation that changes something offers its record before it commits (see [admitted.commit]).
+func do[R any](ctx context.Context, c *Client, op *operation, req *request, run func(context.Context, admitted) (R, error)) (res R, err error) {
+	if !c.c.gate.enter() {
+		return res, &Error{Op: op.name, Code: ErrServiceUnavailable, Message: "the keyring is closed"}
+	}
+	defer c.c.gate.leave()
+	cl := c.c.calls.Get().(*call)
+	cl.client, cl.op, cl.req = c, op, *req
+	done := false
+	defer func() {
+		if !done { // a panic, or runtime.Goexit: it is recorded, and goes on; the frame is not used again
+			cl.failed(&Error{Op: op.name, Code: ErrInternal, Message: "panic"})
+			_ = cl.tell(ctx)
+		}
+	}()
+	cl.begin()
+	err = req.invalid
+	for try := 0; err == nil; try++ {
+		var a admitted
+		if a, err = cl.admit(ctx, try > 0); err == nil {
+			res, err = run(ctx, a)
+		}
+		if !errors.Is(err, keystore.ErrConflict) || try == maxTries {
+			break
+		}
+		err = pause(ctx, try)
+	}
+	if err == nil && c.dryRun { // of a change that would have changed nothing
+		err = errDryRun
+	}
+	if err == nil && !op.changes && c.c.clock.stamp().mono-cl.at.mono > recheckAfter {
+		_, err = cl.admit(ctx, false)
+	}
+	err = cl.finish(ctx, err)
+	if err != nil {
+		if w, ok := any(res).(withholder); ok {
+			w.withhold()
+		}
+		res = *new(R)
+	}
+	done = true
+	cl.recycle()
+	return res, err
+}
+
+// pause waits a little before a change is tried again, longer the more often it was.
+func pause(ctx context.Context, try int) error {
+	if try < 3 {
+		return ctx.Err()
+	}
+	t := time.NewTimer(rand.N(min(time.Duration(try), 20) * time.Millisecond))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// begin reads the clocks and begins the event.
+func (cl *call) begin() {
+	core := cl.client.c
+	caller := cl.client.caller
+	e := &cl.event
+	e.Type, e.Name, e.ReadOnly = audit.APICall, cl.op.name, !cl.op.changes
+	e.Region, e.Account, e.Identity = core.ring.region, core.ring.account, caller.audit
+	cl.at = core.clock.stamp()
+	e.Time = time.Unix(0, cl.at.wall).UTC() // until the ring's clock has spoken
+	e.Time = core.cfg.Now().UTC()
+	cl.now = e.Time.UnixNano()
+	cl.input.Principal, cl.input.Context = caller.principal, cl
+	if cl.op.params != nil {
+		cl.op.params(&cl.req, e)
+	}
+	if cl.client.dryRun {
+		e.Request = append(e.Request, dryRunParam)
+	}
+}
+
+// recycle gives the frame back without anything of this call.
+func (cl *call) recycle() {
+	pool := &cl.client.c.calls
+	cl.event.Reset()
+	clear(cl.buffer[:cap(cl.buffer)])
+	clear(cl.names[:cap(cl.names)])
+	event, names, buffer := cl.event, cl.names[:0], cl.buffer[:0]
+	*cl = call{names: names, buffer: buffer}
+	cl.event = event
+	pool.Put(cl)
+}
+
+// admit makes the proof: it resolves what the needs are about, authorizes all of them, and only then looks at the keys' states, so that nobody without
+// permission learns of them. With again, the keys are read anew.
+func (cl *call) admit(ctx context.Context, again bool) (admitted, error) {
+	if err := ctx.Err(); err != nil {
+		return admitted{}, err
+	}
+	if !cl.client.caller.valid {
+		return admitted{}, faultf(ErrAccessDenied, "the caller is not valid: it has no name, or one that IAM would refuse")
+	}
+	if cl.op.tokens && len(cl.client.tokens) > 0 {
+		return admitted{}, faultf(ErrInvalidGrantToken, "a grant token is not one of this keyring")
+	}
+	cl.at = cl.client.c.clock.stamp()
+	for i := range cl.op.needs {
+		if err := cl.resolve(ctx, i, again); err != nil {
+			return admitted{}, err
+		}
+	}
+	for i := range cl.op.needs {
+		if err := cl.authorize(i); err != nil {
+			return admitted{}, err
+		}
+	}
+	for i := range cl.op.needs {
+		if k := cl.keys[i]; k != nil {
+			if err := cl.op.needs[i].check(k, cl.op); err != nil {
+				return admitted{}, err
+			}
+		}
+	}
+	if cl.client.dryRun && !cl.op.changes {
+		return admitted{}, errDryRun
+	}
+	for i, k := range cl.keys {
+		if k != nil && k.rotationDue(cl.now) && !cl.client.dryRun {
+			cl.keys[i] = cl.client.c.rotateDue(ctx, k, cl.now)
+		}
+	}
+	return admitted{cl}, nil
+}
+
+// resolve finds the key that a need is about.
+func (cl *call) resolve(ctx context.Context, i int, again bool) error {
+	n, c := &cl.op.needs[i], cl.client.c
+	var k *key
+	var err error
+	switch {
+	case n.on == onAccount, n.on == onAlias:
+		return nil
+	case n.on == onAliasTarget:
+		k, err = c.loadAlias(ctx, cl.req.alias, cl.now)
+	case cl.req.isNamed[n.ref]:
+		k, err = c.load(ctx, cl.req.named[n.ref])
+	default:
+		var ref reference
+		if ref, err = c.ring.parse(cl.req.refs[n.ref], n.forms); err != nil {
+			break
+		}
+		cl.aliases[i] = ref.alias
+		if ref.alias != "" {
+			k, err = c.loadAlias(ctx, ref.alias, cl.now)
+		} else {
+			k, err = c.load(ctx, ref.id)
+		}
+	}
+	if again && err == nil {
+		k, err = c.reload(ctx, k.id, cl.at.mono)
+	}
+	if err == nil && k.isDeleted(cl.now) {
+		err = errNoKey
+	}
+	if errors.Is(err, errNoKey) {
+		err = cl.notFound(n)
+	}
+	if err != nil {
+		if cl.isHidden() && !errors.Is(err, context.Canceled) && isRefusal(err) {
+			return cl.denied(n.action, "", hiddenResource)
+		}
+		return err
+	}
+	cl.keys[i] = k
+	cl.addResource(k)
+	return nil
+}
+
+// isHidden reports whether the caller may not learn if a key exists.
+func (cl *call) isHidden() bool {
+	return cl.op.hidden && cl.req.isNamed[0] || cl.client.caller.principal.Type == policy.Service
+}
+
+// isRefusal reports whether err says something about a key, rather than about the machinery.
+func isRefusal(err error) bool {
+	_, ok := errors.AsType[*fault](err)
+	return ok
+}
+
+// notFound names what is missing as AWS KMS does.
+func (cl *call) notFound(n *need) error {
+	ring := cl.client.c.ring
+	name := cl.req.refs[n.ref]
+	if n.on == onAliasTarget {
+		name = cl.req.alias
+	}
+	if ref, err := ring.parse(name, n.forms); err == nil && ref.alias == "" && n.on != onAliasTarget {
+		return faultf(ErrNotFound, "Key '%s' does not exist", ring.keyARN(ref.id))
+	} else if err == nil {
+		name = ref.alias
+	}
+	return faultf(ErrNotFound, "Alias %s is not found.", printable(ring.aliasARN(name)))
+}
+
+// authorize asks the policies about a need.
+func (cl *call) authorize(i int) error {
+	n, k := &cl.op.needs[i], cl.keys[i]
+	cl.index = i
+	cl.input.Action = n.action
+	in := EvaluateInput{Account: cl.client.c.ring.account, Request: &cl.input}
+	switch n.on {
+	case onAlias:
+		cl.input.Resource = cl.client.c.ring.aliasARN(cl.req.alias)
+	case onAccount, onNamedKey:
+		cl.input.Resource = "*"
+	default:
+		cl.input.Resource = k.arn
+		in.KeyPolicy = k.document
+	}
+	d := Evaluate(in)
+	if d.Outcome == Allowed {
+		return nil
+	}
+	if cl.isHidden() {
+		return cl.denied(n.action, "", hiddenResource)
+	}
+	return cl.denied(n.action, cl.input.Resource, d.Reason())
+}
+
+// denied says who may not do what, on which resource, and why.
+func (cl *call) denied(action, resource, why string) error {
+	who := cl.client.caller.principal.ARN
+	if resource == "" {
+		resource = "this resource"
+		if cl.req.isNamed[0] {
+			resource = "the resource associated with this ciphertext"
+		}
+		return faultf(ErrAccessDenied, "User: %s is not authorized to perform: %s on %s because %s", who, action, resource, why)
+	}
+	return faultf(ErrAccessDenied, "User: %s is not authorized to perform: %s on resource: %s %s", who, action, resource, why)
+}
+
+// check looks at a key's state and kind.
+func (n *need) check(k *key, op *operation) error {
+	if n.states&stateBit(k.state) == 0 {
+		switch {
+		case n.states == inPendingDeletion:
+			return faultf(ErrInvalidState, "%s is not pending deletion.", k.arn)
+		case k.state == Disabled:
+			return faultf(ErrDisabled, "%s is disabled.", k.arn)
+		case k.state == PendingDeletion:
+			return faultf(ErrInvalidState, "%s is pending deletion.", k.arn)
+		default:
+			return faultf(ErrInvalidState, "%s is in a state that does not permit it.", k.arn)
+		}
+	}
+	if n.usage != "" && n.usage != k.usage {
+		return faultf(ErrInvalidKeyUsage, "%s key usage is %s which is not valid for %s.", k.arn, k.usage, op.name)
+	}
+	if n.rotatable && (k.spec != SymmetricDefault || k.origin != OriginAWSKMS) {
+		return faultf(ErrUnsupportedOperation, "")
+	}
+	return nil
+}
+
+// finish records the outcome, and returns the error for the caller.
+func (cl *call) finish(ctx context.Context, err error) error {
+	if err == nil {
+		if cl.op.changes && cl.told {
+			return nil
+		}
+		if err = cl.tell(ctx); err == nil {
+			return nil
+		}
+		return wrap(cl.op.name, cl.subject(), err)
+	}
+	e := wrap(cl.op.name, cl.subject(), err)
+	cl.failed(e)
+	_ = cl.tell(ctx) // a failure stays the failure it is
+	return e
+}
+
+// subject names the key in an error.
+func (cl *call) subject() string {
+	switch {
+	case cl.isHidden():
+		return ""
+	case cl.keys[0] != nil:
+		return cl.keys[0].arn
+	case cl.req.refs[0] != "":
+		return printable(cl.req.refs[0])
+	default:
+		return printable(cl.req.alias)
+	}
+}
+
+// batch begins the changes of an operation.
+func (a admitted) batch() *batch { return a.client.c.batch(a.now) }
+
+// A keyChange is the next record of a key that was read from `from`.
+type keyChange struct {
+	from     source
+	next     *keyRecord
+	material *material // the new current one, if there is one
+}
+
+// change returns the change of the i-th need's key to next.
+func (a admitted) change(i int, next *keyRecord) keyChange {
+	return keyChange{from: a.keys[i].from, next: next}
+}
+
+// commit writes a batch together with changed key records: it is the only way in which an operation writes. The event is offered first, so that a sink that
+// refuses it leaves everything as it was. A dry run ends here.
+func (a admitted) commit(ctx context.Context, b *batch, changes ...keyChange) error {
+	if a.client.dryRun {
+		return errDryRun
+	}
+	_, err := a.client.c.write(ctx, b, func() error {
+		if a.told { // of a try that met a conflict
+			return nil
+		}
+		return a.tell(ctx)
+	}, changes...)
+	return err
+}
+
+// write commits a batch together with changed key records and their entries in the due index, and publishes the new snapshots, which it returns. offer is
+// called last before the commit.
+func (c *core) write(ctx context.Context, b *batch, offer func() error, changes ...keyChange) ([]*key, error) {
+	started := c.clock.stamp()
+	for _, ch := range changes {
+		if err := c.moveDue(ctx, b, ch); err != nil {
+			return nil, err
+		}
+		b.put(kindKey, keyItem(ch.next.id), ch.from, ch.next)
+	}
+	snapshots := make([]*key, len(changes))
+	for i, ch := range changes { // before the commit: what cannot be read back is not written
+		var err error
+		if snapshots[i], err = c.snapshot(ch.next, source{}); err != nil {
+			return nil, err
+		}
+	}
+	if err := offer(); err != nil {
+		return nil, err
+	}
+	revision, err := c.settle(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	for i, ch := range changes {
+		snapshots[i].from = source{revision: revision, generation: ch.from.generation + 1, changeID: b.header.ChangeID}
+		snapshots[i] = c.publish(snapshots[i], started)
+		if ch.material != nil {
+			snapshots[i].materials.setCurrent(ch.material)
+		}
+	}
+	return snapshots, nil
+}
+
+// settle commits a batch. When the answer was lost, the first record that the batch puts tells by its change id whether it was committed.
+func (c *core) settle(ctx context.Context, b *batch) (keystore.Revision, error) {
+	revision, err := c.store.Commit(ctx, b.changes)
+	if !errors.Is(err, keystore.ErrUnknown) {
+		return revision, err
+	}
+	i := slices.IndexFunc(b.changes, func(ch keystore.Change) bool { return ch.Op == keystore.Put })
+	if i < 0 {
+		return 0, err
+	}
+	sealed, readErr := c.store.Get(context.WithoutCancel(ctx), b.changes[i].Name)
+	if readErr != nil || !slices.Equal(sealed.Value, b.changes[i].Value) {
+		return 0, err // it may still be committed: nobody knows
+	}
+	return sealed.Revision, nil
+}

@@ -1,0 +1,615 @@
+package kms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"iter"
+	"maps"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/claviger/kms/audit"
+	"github.com/claviger/kms/keystore"
+	"github.com/claviger/kms/keystore/memory"
+	"github.com/claviger/kms/policy"
+)
+
+// A world is a ring for one try of one operation: a key that everything is tried on, another one, an alias, ciphertexts.
+type world struct {
+	t          *testing.T
+	ring       *Keyring
+	store      *faultyStore
+	sink       *faultySink
+	now        atomic.Int64 // added to the runtime's clock
+	nowPanics  atomic.Bool
+	key, other KeyMetadata
+	ciphertext []byte // under key
+}
+
+const worldAlias = "alias/world"
+
+// canary is the plaintext of every message in a world: it must turn up nowhere.
+const canary = "canary-plaintext-7f3a9c"
+
+// everyone allows every principal of the account everything, so that only what a test adds denies.
+const everyone = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*"}]}`
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, store: &faultyStore{Store: memory.New()}, sink: new(faultySink)}
+	root, err := newEphemeralRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.ring, err = Open(t.Context(), Config{Store: w.store, Root: root, Audit: w.sink, AccountID: "111122223333", Region: "eu-central-1", Now: func() time.Time {
+		if w.nowPanics.Load() {
+			panic("the clock is broken")
+		}
+		return time.Now().Add(time.Duration(w.now.Load()))
+	}})
+	w.must(err)
+	t.Cleanup(func() { w.nowPanics.Store(false); w.ring.Close() })
+	w.key, err = w.ring.CreateKey(t.Context(), CreateKeyInput{Policy: everyone, Tags: []Tag{{"team", "a"}, {"stage", "test"}}})
+	w.must(err)
+	w.other, err = w.ring.CreateKey(t.Context(), CreateKeyInput{Policy: everyone})
+	w.must(err)
+	w.must(w.ring.CreateAlias(t.Context(), worldAlias, w.key.ARN))
+	out, err := w.ring.Encrypt(t.Context(), w.key.ARN, []byte(canary), nil)
+	w.must(err)
+	w.ciphertext = out.Ciphertext
+	w.sink.Reset()
+	return w
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// snapshot is everything that the store holds.
+func (w *world) snapshot() map[string]keystore.Revision {
+	w.t.Helper()
+	items, err := w.store.Store.List(context.Background(), "", "", keystore.MaxListLimit)
+	w.must(err)
+	all := map[string]keystore.Revision{}
+	for _, item := range items {
+		all[item.Name] = item.Revision
+	}
+	return all
+}
+
+// forget makes the next operation read the store.
+func (w *world) forget() {
+	w.ring.c.keys.Clear()
+	w.ring.c.hints.Clear()
+}
+
+// A faultyStore panics when told to.
+type faultyStore struct {
+	keystore.Store
+	panics atomic.Bool
+}
+
+func (s *faultyStore) Get(ctx context.Context, name string) (keystore.Record, error) {
+	if s.panics.Load() {
+		panic("the store is broken")
+	}
+	return s.Store.Get(ctx, name)
+}
+
+// A faultySink refuses when told to.
+type faultySink struct {
+	audit.Memory
+	refuses atomic.Bool
+}
+
+var errSinkFull = errors.New("sink is full")
+
+func (s *faultySink) Append(ctx context.Context, e *audit.Event) error {
+	if s.refuses.Load() {
+		return errSinkFull
+	}
+	return s.Memory.Append(ctx, e)
+}
+
+// A step is one exported operation, and what key-states.md says of it.
+type step struct {
+	method   string // of Client
+	name     string // in the audit trail
+	action   string // that a key policy can deny; "" if it has no key
+	call     func(ctx context.Context, c *Client, w *world, ref string) (any, error)
+	disabled Code // what a disabled key answers; "" if it works
+	pending  Code // what a key pending deletion answers
+	missing  Code // what an unknown key answers
+	changes  bool
+	enabled  Code // what an enabled key answers; for CancelKeyDeletion only
+}
+
+// collect ranges over a list to its end.
+func collect[T any](list iter.Seq2[T, error]) ([]T, error) {
+	var all []T
+	for e, err := range list {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, e)
+	}
+	return all, nil
+}
+
+func none(err error) (any, error) { return nil, err }
+
+// ciphertextOf returns w's ciphertext as if the key named by ref had made it.
+func ciphertextOf(w *world, ref string) []byte {
+	ciphertext := slices.Clone(w.ciphertext)
+	if id, ok := parseKeyID(ref[strings.LastIndexByte(ref, '/')+1:]); ok {
+		copy(ciphertext[keyIDAt:], id.raw[:])
+	}
+	return ciphertext
+}
+
+var steps = []step{
+	{method: "CreateKey", name: "CreateKey", changes: true, call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+		return c.CreateKey(ctx, CreateKeyInput{Tags: []Tag{{"a", "b"}}})
+	}},
+	{method: "DescribeKey", name: "DescribeKey", action: "kms:DescribeKey", missing: ErrNotFound,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return c.DescribeKey(ctx, ref)
+		}},
+	{method: "ListKeys", name: "ListKeys", call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+		return collect(c.ListKeys(ctx))
+	}},
+	{method: "ListKeysPage", name: "ListKeys", call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+		return c.ListKeysPage(ctx, PageInput{})
+	}},
+	{method: "UpdateKeyDescription", name: "UpdateKeyDescription", action: "kms:UpdateKeyDescription", changes: true, missing: ErrNotFound, pending: ErrInvalidState,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return none(c.UpdateKeyDescription(ctx, ref, "new"))
+		}},
+	{method: "EnableKey", name: "EnableKey", action: "kms:EnableKey", changes: true, missing: ErrNotFound, pending: ErrInvalidState,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return none(c.EnableKey(ctx, ref))
+		}},
+	{method: "DisableKey", name: "DisableKey", action: "kms:DisableKey", changes: true, missing: ErrNotFound, pending: ErrInvalidState,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return none(c.DisableKey(ctx, ref))
+		}},
+	{method: "ScheduleKeyDeletion", name: "ScheduleKeyDeletion", action: "kms:ScheduleKeyDeletion", changes: true, missing: ErrNotFound, pending: ErrInvalidState,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return c.ScheduleKeyDeletion(ctx, ref, 7)
+		}},
+	{method: "CancelKeyDeletion", name: "CancelKeyDeletion", action: "kms:CancelKeyDeletion", changes: true, missing: ErrNotFound, enabled: ErrInvalidState,
+		disabled: ErrInvalidState, call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return c.CancelKeyDeletion(ctx, ref)
+		}},
+	{method: "CreateAlias", name: "CreateAlias", action: "kms:CreateAlias", changes: true, missing: ErrNotFound, pending: ErrInvalidState,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return none(c.CreateAlias(ctx, "alias/new", ref))
+		}},
+	{method: "UpdateAlias", name: "UpdateAlias", action: "kms:UpdateAlias", changes: true, missing: ErrNotFound, pending: ErrInvalidState,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return none(c.UpdateAlias(ctx, worldAlias, ref))
+		}},
+	{method: "DeleteAlias", name: "DeleteAlias", action: "kms:DeleteAlias", changes: true, missing: ErrNotFound,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			if ref != w.key.ARN {
+				return none(c.DeleteAlias(ctx, "alias/unknown"))
+			}
+			return none(c.DeleteAlias(ctx, worldAlias))
+		}},
+	{method: "ListAliases", name: "ListAliases", missing: ErrNotFound,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return collect(c.ListAliases(ctx, ref))
+		}},
+	{method: "ListAliasesPage", name: "ListAliases", call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+		return c.ListAliasesPage(ctx, "", PageInput{})
+	}},
+	{method: "TagResource", name: "TagResource", action: "kms:TagResource", changes: true, missing: ErrNotFound, pending: ErrInvalidState,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return none(c.TagResource(ctx, ref, Tag{"new", "tag"}))
+		}},
+	{method: "UntagResource", name: "UntagResource", action: "kms:UntagResource", changes: true, missing: ErrNotFound, pending: ErrInvalidState,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return none(c.UntagResource(ctx, ref, "team"))
+		}},
+	{method: "ListResourceTags", name: "ListResourceTags", action: "kms:ListResourceTags", missing: ErrNotFound,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return collect(c.ListResourceTags(ctx, ref))
+		}},
+	{method: "ListResourceTagsPage", name: "ListResourceTags", action: "kms:ListResourceTags", missing: ErrNotFound,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return c.ListResourceTagsPage(ctx, ref, PageInput{})
+		}},
+	{method: "GetKeyPolicy", name: "GetKeyPolicy", action: "kms:GetKeyPolicy", missing: ErrNotFound,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return c.GetKeyPolicy(ctx, ref)
+		}},
+	{method: "PutKeyPolicy", name: "PutKeyPolicy", action: "kms:PutKeyPolicy", changes: true, missing: ErrNotFound,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return none(c.PutKeyPolicy(ctx, ref, PutKeyPolicyInput{Policy: w.ring.c.ring.defaultPolicy()}))
+		}},
+	{method: "ListKeyPolicies", name: "ListKeyPolicies", action: "kms:ListKeyPolicies", missing: ErrNotFound,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return collect(c.ListKeyPolicies(ctx, ref))
+		}},
+	{method: "ListKeyPoliciesPage", name: "ListKeyPolicies", action: "kms:ListKeyPolicies", missing: ErrNotFound,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return c.ListKeyPoliciesPage(ctx, ref, PageInput{})
+		}},
+	{method: "EnableKeyRotation", name: "EnableKeyRotation", action: "kms:EnableKeyRotation", changes: true, missing: ErrNotFound, disabled: ErrDisabled,
+		pending: ErrInvalidState, call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return none(c.EnableKeyRotation(ctx, ref, 0))
+		}},
+	{method: "DisableKeyRotation", name: "DisableKeyRotation", action: "kms:DisableKeyRotation", changes: true, missing: ErrNotFound, disabled: ErrDisabled,
+		pending: ErrInvalidState, call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return none(c.DisableKeyRotation(ctx, ref))
+		}},
+	{method: "GetKeyRotationStatus", name: "GetKeyRotationStatus", action: "kms:GetKeyRotationStatus", missing: ErrNotFound,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return c.GetKeyRotationStatus(ctx, ref)
+		}},
+	{method: "RotateKeyOnDemand", name: "RotateKeyOnDemand", action: "kms:RotateKeyOnDemand", changes: true, missing: ErrNotFound, disabled: ErrDisabled,
+		pending: ErrInvalidState, call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return c.RotateKeyOnDemand(ctx, ref)
+		}},
+	{method: "ListKeyRotations", name: "ListKeyRotations", action: "kms:ListKeyRotations", missing: ErrNotFound,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return collect(c.ListKeyRotations(ctx, ref, ListKeyRotationsInput{AllKeyMaterial: true}))
+		}},
+	{method: "ListKeyRotationsPage", name: "ListKeyRotations", action: "kms:ListKeyRotations", missing: ErrNotFound,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return c.ListKeyRotationsPage(ctx, ref, ListKeyRotationsInput{}, PageInput{})
+		}},
+	{method: "Encrypt", name: "Encrypt", action: "kms:Encrypt", missing: ErrNotFound, disabled: ErrDisabled, pending: ErrInvalidState,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return c.Encrypt(ctx, ref, []byte(canary), nil)
+		}},
+	{method: "AppendEncrypt", name: "Encrypt", action: "kms:Encrypt", missing: ErrNotFound, disabled: ErrDisabled, pending: ErrInvalidState,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return c.AppendEncrypt(ctx, []byte("dst"), ref, []byte(canary), nil)
+		}},
+	{method: "Decrypt", name: "Decrypt", action: "kms:Decrypt", missing: ErrAccessDenied, disabled: ErrDisabled, pending: ErrInvalidState,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return c.Decrypt(ctx, ciphertextOf(w, ref), nil)
+		}},
+	{method: "AppendDecrypt", name: "Decrypt", action: "kms:Decrypt", missing: ErrNotFound, disabled: ErrDisabled, pending: ErrInvalidState,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return c.AppendDecrypt(ctx, []byte("dst"), w.ciphertext, nil, WithKey(ref))
+		}},
+	{method: "ReEncrypt", name: "ReEncrypt", action: "kms:ReEncryptFrom", missing: ErrAccessDenied, disabled: ErrDisabled, pending: ErrInvalidState,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return c.ReEncrypt(ctx, ciphertextOf(w, ref), w.other.ARN, ReEncryptInput{})
+		}},
+	{method: "ReEncrypt", name: "ReEncrypt", action: "kms:ReEncryptTo", missing: ErrNotFound, disabled: ErrDisabled, pending: ErrInvalidState,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			out, err := w.ring.Encrypt(context.Background(), w.other.ARN, []byte(canary), nil)
+			if err != nil {
+				return nil, nil // the ring is closed or broken for everything: what ReEncrypt answers then is tried above
+			}
+			w.sink.Reset()
+			return c.ReEncrypt(ctx, out.Ciphertext, ref, ReEncryptInput{SourceKey: w.other.ARN})
+		}},
+	{method: "NeedsReEncrypt", name: "NeedsReEncrypt", action: "kms:DescribeKey", missing: ErrAccessDenied,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return c.NeedsReEncrypt(ctx, ciphertextOf(w, ref))
+		}},
+	{method: "GenerateDataKey", name: "GenerateDataKey", action: "kms:GenerateDataKey", missing: ErrNotFound, disabled: ErrDisabled, pending: ErrInvalidState,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return c.GenerateDataKey(ctx, ref, AES256, nil)
+		}},
+	{method: "GenerateDataKeyWithoutPlaintext", name: "GenerateDataKeyWithoutPlaintext", action: "kms:GenerateDataKeyWithoutPlaintext", missing: ErrNotFound,
+		disabled: ErrDisabled, pending: ErrInvalidState, call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return c.GenerateDataKeyWithoutPlaintext(ctx, ref, RandomBytes(7), nil)
+		}},
+	{method: "GenerateRandom", name: "GenerateRandom", call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+		b, err := c.GenerateRandom(ctx, 8)
+		if err != nil && b == nil {
+			return nil, err
+		}
+		return b, err
+	}},
+}
+
+// reviewed are the exported methods that are no operation. A line is added here only for a method that uses no key, or uses it through an operation.
+var reviewed = []string{
+	"WithGrantTokens", "DryRun", "AEAD", // views and adapters: what they return goes through the path
+	"As", "ID", "Close", "Maintain", "DefaultPolicy", // of the Keyring
+}
+
+func TestNoMethodEscapesTheWalk(t *testing.T) {
+	known := map[string]bool{}
+	for _, s := range steps {
+		known[s.method] = true
+	}
+	for _, m := range reviewed {
+		if known[m] {
+			t.Errorf("%s is both an operation and reviewed", m)
+		}
+		known[m] = true
+	}
+	found := map[string]bool{}
+	for _, typ := range []reflect.Type{reflect.TypeFor[*Client](), reflect.TypeFor[*Keyring]()} {
+		for m := range typ.Methods() {
+			found[m.Name] = true
+			if !known[m.Name] {
+				t.Errorf("method %s of %v is in neither list", m.Name, typ)
+			}
+		}
+	}
+	for m := range maps.Keys(known) {
+		if !found[m] {
+			t.Errorf("%s is listed and is no method", m)
+		}
+	}
+}
+
+// TestAdmittedIsMadeInOnePlace: the proof that a call passed every check is built by admit, and by nothing else.
+func TestAdmittedIsMadeInOnePlace(t *testing.T) {
+	fset := token.NewFileSet()
+	names, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := map[string]int{}
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(fset, name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, decl := range f.Decls {
+			fn, ok := decl.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			ast.Inspect(fn, func(n ast.Node) bool {
+				if lit, ok := n.(*ast.CompositeLit); ok && len(lit.Elts) > 0 {
+					if id, ok := lit.Type.(*ast.Ident); ok && id.Name == "admitted" {
+						made[fn.Name.Name]++
+					}
+				}
+				return true
+			})
+		}
+	}
+	if want := map[string]int{"admit": 1}; !maps.Equal(made, want) {
+		t.Errorf("admitted is made in %v, want %v", made, want)
+	}
+}
+
+// expect runs one operation and checks its answer and its events. An error leaves no result.
+func (w *world) expect(t *testing.T, s *step, c *Client, ref string, want Code) {
+	t.Helper()
+	w.sink.Reset()
+	before := w.snapshot()
+	res, err := s.call(t.Context(), c, w, ref)
+	after := w.snapshot()
+	if want == "" {
+		if err != nil {
+			t.Errorf("%v, want success", err)
+		}
+	} else {
+		if !errors.Is(err, want) {
+			t.Errorf("%v, want %v", err, want)
+		}
+		if res != nil && !reflect.ValueOf(res).IsZero() {
+			t.Errorf("%v, and yet a result: %T", err, res)
+		}
+		if !maps.Equal(before, after) {
+			t.Errorf("%v, and yet the store has changed", err)
+		}
+		var e *Error
+		if errors.As(err, &e) && e.Op != s.name {
+			t.Errorf("the error is of %s", e.Op)
+		}
+	}
+	w.expectEvent(t, s, want)
+}
+
+// expectEvent checks that the operation left exactly one event, and that it says what happened.
+func (w *world) expectEvent(t *testing.T, s *step, want Code) {
+	t.Helper()
+	events := w.sink.Events()
+	if len(events) != 1 {
+		t.Fatalf("%d events, want 1", len(events))
+	}
+	code := string(want)
+	if want == ErrAccessDenied {
+		code = "AccessDenied"
+	}
+	if e := events[0]; e.Name != s.name || e.ErrorCode != code || e.ReadOnly == s.changes || e.Type != audit.APICall || e.Time.IsZero() {
+		t.Errorf("event %s, error %q, read only %v, of %v; want %s, %q", e.Name, e.ErrorCode, e.ReadOnly, e.Time, s.name, code)
+	}
+}
+
+// TestWalk tries every operation in every situation that the path decides.
+func TestWalk(t *testing.T) {
+	const unknown = "arn:aws:kms:eu-central-1:111122223333:key/00000000-0000-4000-8000-000000000000"
+	for i := range steps {
+		s := &steps[i]
+		name := s.method
+		if s.action == "kms:ReEncryptTo" {
+			name += "To"
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Run("allowed", func(t *testing.T) {
+				w := newWorld(t)
+				before := w.snapshot()
+				w.expect(t, s, w.ring.Client, w.key.ARN, s.enabled)
+				if s.changes && s.enabled == "" && s.method != "EnableKey" && s.method != "DisableKeyRotation" && maps.Equal(before, w.snapshot()) {
+					t.Error("nothing has changed")
+				}
+				if !s.changes && !maps.Equal(before, w.snapshot()) {
+					t.Error("the store has changed")
+				}
+			})
+			t.Run("denied by policy", func(t *testing.T) {
+				if s.action == "" {
+					w := newWorld(t) // no key policy has a say: only the root user may
+					w.expect(t, s, w.ring.As(Role("app")), w.key.ARN, ErrAccessDenied)
+					return
+				}
+				w := newWorld(t)
+				deny := strings.TrimSuffix(everyone, "]}") + fmt.Sprintf(`,{"Effect":"Deny","Principal":"*","Action":%q,"Resource":"*"}]}`, s.action)
+				w.must(w.ring.PutKeyPolicy(t.Context(), w.key.ARN, PutKeyPolicyInput{Policy: deny, BypassPolicyLockoutSafetyCheck: true}))
+				w.expect(t, s, w.ring.Client, w.key.ARN, ErrAccessDenied)
+			})
+			t.Run("stranger", func(t *testing.T) {
+				w := newWorld(t)
+				w.must(w.ring.PutKeyPolicy(t.Context(), w.key.ARN, PutKeyPolicyInput{Policy: w.ring.c.ring.defaultPolicy()}))
+				for _, caller := range []Caller{Role("stranger"), User("stranger"), Service("stranger.amazonaws.com"), {}} {
+					w.expect(t, s, w.ring.As(caller), w.key.ARN, ErrAccessDenied)
+				}
+				// Whoever may not, learns nothing of the state.
+				w.must(w.ring.DisableKey(t.Context(), w.key.ARN))
+				w.expect(t, s, w.ring.As(Role("stranger")), w.key.ARN, ErrAccessDenied)
+			})
+			t.Run("disabled", func(t *testing.T) {
+				w := newWorld(t)
+				w.must(w.ring.DisableKey(t.Context(), w.key.ARN))
+				w.expect(t, s, w.ring.Client, w.key.ARN, s.disabled)
+			})
+			t.Run("pending deletion", func(t *testing.T) {
+				w := newWorld(t)
+				_, err := w.ring.ScheduleKeyDeletion(t.Context(), w.key.ARN, 7)
+				w.must(err)
+				w.expect(t, s, w.ring.Client, w.key.ARN, s.pending)
+			})
+			t.Run("past its deletion date", func(t *testing.T) {
+				w := newWorld(t)
+				_, err := w.ring.ScheduleKeyDeletion(t.Context(), w.key.ARN, 7)
+				w.must(err)
+				w.now.Store(int64(7 * Day))
+				w.expect(t, s, w.ring.Client, w.key.ARN, s.missing)
+			})
+			t.Run("unknown key", func(t *testing.T) {
+				w := newWorld(t)
+				w.expect(t, s, w.ring.Client, unknown, s.missing)
+			})
+			t.Run("grant token", func(t *testing.T) {
+				w := newWorld(t)
+				want := s.enabled
+				if slices.ContainsFunc(tokenTakers, func(op *operation) bool { return op.name == s.name }) {
+					want = ErrInvalidGrantToken
+				}
+				w.expect(t, s, w.ring.WithGrantTokens("not ours"), w.key.ARN, want)
+			})
+			t.Run("dry run", func(t *testing.T) {
+				w := newWorld(t)
+				want := ErrDryRun
+				if s.enabled != "" {
+					want = s.enabled
+				}
+				w.expect(t, s, w.ring.DryRun(), w.key.ARN, want)
+				w.expect(t, s, w.ring.As(Caller{}).DryRun(), w.key.ARN, ErrAccessDenied)
+			})
+			t.Run("refusing sink", func(t *testing.T) {
+				w := newWorld(t)
+				w.sink.refuses.Store(true)
+				before := w.snapshot()
+				res, err := s.call(t.Context(), w.ring.Client, w, w.key.ARN)
+				if s.action == "kms:ReEncryptTo" {
+					return // its first half cannot be made either
+				}
+				want := ErrInternal
+				if s.enabled != "" {
+					want = s.enabled
+				}
+				if !errors.Is(err, want) || want == ErrInternal && !errors.Is(err, errSinkFull) {
+					t.Errorf("%v, want %v", err, want)
+				}
+				if res != nil && !reflect.ValueOf(res).IsZero() {
+					t.Errorf("a result: %T", res)
+				}
+				if !maps.Equal(before, w.snapshot()) {
+					t.Error("the store has changed")
+				}
+			})
+			t.Run("panic", func(t *testing.T) {
+				w := newWorld(t)
+				panics := func() (v any) {
+					defer func() { v = recover() }()
+					_, _ = s.call(t.Context(), w.ring.Client, w, w.key.ARN)
+					return nil
+				}
+				if s.action != "kms:ReEncryptTo" { // its first half needs the clock
+					w.nowPanics.Store(true)
+					if v := panics(); v != "the clock is broken" {
+						t.Errorf("panic %v", v)
+					}
+					w.nowPanics.Store(false)
+					w.expectEvent(t, s, ErrInternal)
+				}
+				if s.action != "" && s.action != "kms:ReEncryptTo" {
+					w.sink.Reset()
+					w.forget()
+					w.store.panics.Store(true)
+					if v := panics(); v != "the store is broken" {
+						t.Errorf("panic %v", v)
+					}
+					w.store.panics.Store(false)
+					w.expectEvent(t, s, ErrInternal)
+				}
+				w.expect(t, s, w.ring.Client, w.key.ARN, s.enabled) // nothing is left in the way
+			})
+			t.Run("cancelled", func(t *testing.T) {
+				w := newWorld(t)
+				ctx, cancel := context.WithCancel(t.Context())
+				cancel()
+				before := w.snapshot()
+				_, err := s.call(ctx, w.ring.Client, w, w.key.ARN)
+				if !errors.Is(err, context.Canceled) {
+					t.Errorf("%v, want context.Canceled", err)
+				}
+				if !maps.Equal(before, w.snapshot()) {
+					t.Error("the store has changed")
+				}
+				w.expectEvent(t, s, ErrDependencyTimeout)
+			})
+			t.Run("closed", func(t *testing.T) {
+				w := newWorld(t)
+				w.must(w.ring.Close())
+				if _, err := s.call(t.Context(), w.ring.Client, w, w.key.ARN); s.action != "kms:ReEncryptTo" && !errors.Is(err, ErrServiceUnavailable) {
+					t.Errorf("%v, want ErrServiceUnavailable", err)
+				}
+			})
+		})
+	}
+}
+
+// tokenTakers are the operations that take grant tokens, as operations.md has them.
+var tokenTakers = []*operation{&opEncrypt, &opDecrypt, &opReEncrypt, &opGenerateDataKey, &opGenerateDataKeyWithoutPlaintext, &opDescribeKey, &opNeedsReEncrypt}
+
+func TestUsageAndKindAreChecked(t *testing.T) {
+	k := &key{keyRecord: &keyRecord{spec: "HMAC_256", usage: "GENERATE_VERIFY_MAC", origin: OriginAWSKMS, state: Enabled}, arn: "arn:k"}
+	if err := opEncrypt.needs[0].check(k, &opEncrypt); !errors.Is(wrap("", "", err), ErrInvalidKeyUsage) {
+		t.Errorf("Encrypt with a MAC key: %v", err)
+	}
+	if err := opRotateKeyOnDemand.needs[0].check(k, &opRotateKeyOnDemand); !errors.Is(wrap("", "", err), ErrUnsupportedOperation) {
+		t.Errorf("rotation of a MAC key: %v", err)
+	}
+	k.state = "Unheard"
+	if err := opDescribeKey.needs[0].check(k, &opDescribeKey); !errors.Is(wrap("", "", err), ErrInvalidState) {
+		t.Errorf("a state that is not known: %v", err)
+	}
+	if stateBit(policyStateUnknown) != 0 {
+		t.Error("an unknown state permits something")
+	}
+}
+
+const policyStateUnknown KeyState = ""
+
+var _ policy.Context = (*call)(nil)

@@ -1,0 +1,253 @@
+package kms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/claviger/kms/internal/record"
+	"github.com/claviger/kms/keystore"
+	"github.com/claviger/kms/policy"
+)
+
+// A key is a snapshot of one key: its record, its compiled policy, its opened material. It never changes; a change commits to the store and publishes another
+// snapshot. Nothing reachable from it is wiped while somebody may hold it.
+type key struct {
+	*keyRecord
+	arn       string
+	from      source
+	document  *policy.Document // the policy, compiled
+	materials *materials       // shared by the snapshots of the key
+}
+
+func keyItem(id keyID) string { return kindKey + "/" + id.String() }
+
+// errNoKey says that the store has no such key.
+var errNoKey = errors.New("kms: no such key")
+
+// A view is a snapshot and since when it is known to be current.
+type view struct {
+	key       *key
+	current   stamp // the start of the read, or of the commit, that showed it to be current
+	published time.Duration
+}
+
+// A slot holds the newest view of one key.
+type slot struct{ view atomic.Pointer[view] }
+
+// A sighting is the highest generation of a key that this process has seen.
+type sighting struct {
+	generation uint64
+	published  time.Duration
+}
+
+// fresh returns the cached snapshot of a key if it may still be used.
+func (c *core) fresh(id keyID, now stamp) *key {
+	if s, ok := c.keys.Get(id); ok {
+		if v := s.view.Load(); v != nil && v.current.within(c.cfg.MaxStaleness, now) {
+			return v.key
+		}
+	}
+	return nil
+}
+
+// load returns a snapshot that was current no longer than MaxStaleness ago, reading the store if there is none. It fails with errNoKey.
+func (c *core) load(ctx context.Context, id keyID) (*key, error) {
+	now := c.clock.stamp()
+	if k := c.fresh(id, now); k != nil {
+		return k, nil
+	}
+	if missed, ok := c.misses.Get(id); ok && missed.within(c.cfg.MaxStaleness, now) {
+		return nil, errNoKey
+	}
+	return c.reload(ctx, id, now.mono)
+}
+
+// reload returns a snapshot that was current at some time after since. Callers who want the same share one read.
+func (c *core) reload(ctx context.Context, id keyID, since time.Duration) (*key, error) {
+	for {
+		f, mine := c.flights.join(id)
+		if mine {
+			f.run(&c.flights, id, c.clock.stamp(), func(started stamp) (*key, error) { return c.fetch(ctx, id, started) })
+			return f.key, f.err
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		// Somebody else's read serves if it began late enough and was not cut short for reasons of his own.
+		if f.started.mono >= since && f.landed && !errors.Is(f.err, context.Canceled) && !errors.Is(f.err, context.DeadlineExceeded) {
+			return f.key, f.err
+		}
+	}
+}
+
+// fetch reads a key from the store and publishes what it finds.
+func (c *core) fetch(ctx context.Context, id keyID, started stamp) (*key, error) {
+	item := keyItem(id)
+	sealed, err := c.store.Get(ctx, item)
+	if errors.Is(err, keystore.ErrNotFound) {
+		c.misses.Put(id, started)
+		c.keys.Delete(id)
+		return nil, errNoKey
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s, ok := c.keys.Get(id); ok {
+		if v := s.view.Load(); v != nil && v.key.from.revision == sealed.Revision {
+			return c.publish(v.key, started), nil
+		}
+	}
+	k, err := c.openKey(id, sealed)
+	if err != nil {
+		return nil, err
+	}
+	if s, ok := c.seen.Get(id); ok && k.from.generation < s.generation && s.published < started.mono {
+		return nil, fmt.Errorf("record %s: %w: the store returned an older generation than before", item, record.ErrDamaged)
+	}
+	return c.publish(k, started), nil
+}
+
+// openKey makes a snapshot of a key's sealed record.
+func (c *core) openKey(id keyID, sealed keystore.Record) (*key, error) {
+	r := new(keyRecord)
+	from, _, err := c.open(kindKey, keyItem(id), sealed, r)
+	if err != nil {
+		return nil, err
+	}
+	if r.id != id {
+		return nil, fmt.Errorf("record %s: %w", keyItem(id), errBody)
+	}
+	return c.snapshot(r, from)
+}
+
+// snapshot makes a snapshot of a record, which must not be changed any more.
+func (c *core) snapshot(r *keyRecord, from source) (*key, error) {
+	doc, err := policy.Parse(r.policy, policy.KeyPolicy)
+	if err != nil {
+		return nil, fmt.Errorf("record %s: its policy: %w", keyItem(r.id), errBody)
+	}
+	k := &key{keyRecord: r, arn: c.ring.keyARN(r.id), from: from, document: doc}
+	if s, ok := c.keys.Get(r.id); ok {
+		if v := s.view.Load(); v != nil {
+			k.materials = v.key.materials
+		}
+	}
+	if k.materials == nil {
+		k.materials = new(materials)
+	}
+	return k, nil
+}
+
+// publish makes k the snapshot of its key, unless a newer one is known, and returns the one that is. current is when k is known to have been current.
+func (c *core) publish(k *key, current stamp) *key {
+	s, _ := c.keys.GetOrAdd(k.id, new(slot))
+	for {
+		old := s.view.Load()
+		next := &view{key: k, current: current, published: c.clock.stamp().mono}
+		if old != nil {
+			if old.key.from.generation > k.from.generation {
+				return old.key
+			}
+			if old.key.from.generation == k.from.generation {
+				next.key = old.key
+				if old.current.mono > current.mono {
+					next.current = old.current
+				}
+			}
+		}
+		if s.view.CompareAndSwap(old, next) {
+			c.misses.Delete(k.id)
+			if known, ok := c.seen.Get(k.id); !ok || known.generation < next.key.from.generation {
+				c.seen.Put(k.id, sighting{next.key.from.generation, next.published})
+			}
+			return next.key
+		}
+	}
+}
+
+// hasAlias reports whether the key answers to an alias. The key's own record decides, so an alias is as fresh as its key, and goes with it.
+func (k *key) hasAlias(name string, now int64) bool {
+	_, found := slices.BinarySearch(k.aliases, name)
+	return found && !k.isDeleted(now)
+}
+
+// loadAlias returns the key that an alias points to. It fails with errNoKey.
+func (c *core) loadAlias(ctx context.Context, name string, now int64) (*key, error) {
+	if id, ok := c.hints.Get(name); ok {
+		if k, err := c.load(ctx, id); err == nil && k.hasAlias(name, now) {
+			return k, nil
+		}
+	}
+	if !isAliasName(name) {
+		return nil, errNoKey
+	}
+	// The alias and its key change in one commit, but are two reads: a second turn when the alias moved between them.
+	for range 3 {
+		since := c.clock.stamp().mono
+		var a aliasRecord
+		if _, _, err := c.read(ctx, kindAlias, name, &a); err != nil {
+			if errors.Is(err, keystore.ErrNotFound) {
+				return nil, errNoKey
+			}
+			return nil, err
+		}
+		k, err := c.load(ctx, a.target)
+		if err == nil && !k.hasAlias(name, now) {
+			k, err = c.reload(ctx, a.target, since)
+		}
+		if err == nil && k.hasAlias(name, now) {
+			c.hints.Put(name, a.target)
+			return k, nil
+		}
+		if err != nil && !errors.Is(err, errNoKey) {
+			return nil, err
+		}
+	}
+	return nil, errNoKey
+}
+
+// flights are the reads of keys that run, one for each key.
+type flights struct {
+	mu      sync.Mutex // guards running
+	running map[keyID]*flight
+}
+
+// A flight is one read. Its fields but done are set before done is closed.
+type flight struct {
+	done    chan struct{}
+	started stamp
+	key     *key
+	err     error
+	landed  bool // false if the reader panicked
+}
+
+// join returns the read of a key that runs, or a new one, which the caller must run.
+func (f *flights) join(id keyID) (fl *flight, mine bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if fl, ok := f.running[id]; ok {
+		return fl, false
+	}
+	fl = &flight{done: make(chan struct{})}
+	f.running[id] = fl
+	return fl, true
+}
+
+func (fl *flight) run(f *flights, id keyID, started stamp, read func(started stamp) (*key, error)) {
+	defer func() {
+		f.mu.Lock()
+		delete(f.running, id)
+		f.mu.Unlock()
+		close(fl.done)
+	}()
+	fl.started = started
+	fl.key, fl.err = read(started)
+	fl.landed = true
+}

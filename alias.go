@@ -94,7 +94,7 @@ func (a admitted) freeAlias(ctx context.Context) (source, error) {
 	if err != nil {
 		return source{}, err
 	}
-	k, err := core.load(ctx, old.target)
+	k, err := core.load(ctx, old.target, core.clock.stamp())
 	switch {
 	case errors.Is(err, errNoKey):
 		return from, nil
@@ -249,7 +249,7 @@ func aliasEntry(ctx context.Context, a admitted, item keystore.Record) (AliasLis
 	if _, _, err := a.client.c.open(kindAlias, item.Name, item, &r); err != nil {
 		return AliasListEntry{}, false, err
 	}
-	k, err := a.client.c.load(ctx, r.target)
+	k, err := a.client.c.load(ctx, r.target, a.client.c.clock.stamp())
 	switch {
 	case errors.Is(err, errNoKey):
 		return AliasListEntry{}, false, nil

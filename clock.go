@@ -4,11 +4,9 @@ import "time"
 
 // A clock reads the ring's time, which decides what is due, and the runtime's clocks, which decide what is stale.
 type clock struct {
-	now  func() time.Time // Config.Now
+	now  func() time.Time // Config.Now; nil for the runtime's wall clock
 	base time.Time        // what monotonic readings count from
 }
-
-func newClock(now func() time.Time) clock { return clock{now: now, base: time.Now()} }
 
 // A stamp is one reading of the runtime's clocks. Both are kept: a suspended machine stops the monotonic one, a correction bends the wall clock.
 type stamp struct {
@@ -16,13 +14,30 @@ type stamp struct {
 	wall int64         // nanoseconds since 1970
 }
 
+// read reads all clocks, as seldom as can be: it is on the path of every call. now is the ring's time.
+func (c *clock) read() (at stamp, now int64) {
+	t := time.Now()
+	at = stamp{mono: t.Sub(c.base), wall: t.UnixNano()}
+	if c.now == nil {
+		return at, at.wall
+	}
+	return at, c.now().UnixNano()
+}
+
+// stamp reads the runtime's clocks.
 func (c *clock) stamp() stamp {
 	t := time.Now()
 	return stamp{mono: t.Sub(c.base), wall: t.UnixNano()}
 }
 
+// mono reads the monotonic clock alone.
+func (c *clock) mono() time.Duration { return time.Since(c.base) }
+
 // within reports whether now is no more than bound after s by either clock, and the clocks agree to within the bound. If the wall clock went back, it is not.
 func (s stamp) within(bound time.Duration, now stamp) bool {
 	mono, wall := now.mono-s.mono, time.Duration(now.wall-s.wall)
+	if mono <= 0 { // s was read later than now, by somebody who works beside
+		return true
+	}
 	return mono <= bound && wall <= bound && wall >= 0 && max(mono-wall, wall-mono) <= bound
 }

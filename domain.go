@@ -204,7 +204,7 @@ func createRing(ctx context.Context, cfg *Config) error {
 	if len(others) > 0 {
 		return errors.New("the store holds records, but none of a ring: it is damaged, or not a key store")
 	}
-	now := cfg.Now().UnixNano()
+	_, now := (&clock{now: cfg.Now}).read()
 	r := &ringRecord{account: cfg.AccountID, region: cfg.Region, created: now, seen: now}
 	rand.Read(r.index[:])
 	defer clear(r.index[:])

@@ -115,9 +115,6 @@ func (cfg *Config) complete() error {
 	setDefault(&cfg.MaxStaleness, DefaultMaxStaleness)
 	setDefault(&cfg.CacheSize, DefaultCacheSize)
 	setDefault(&cfg.MinRotationPeriod, minRotationPeriod)
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
 	return nil
 }
 
@@ -183,7 +180,7 @@ func Open(ctx context.Context, cfg Config) (*Keyring, error) {
 		cfg:     cfg,
 		ring:    ring,
 		vault:   vault{store: cfg.Store},
-		clock:   newClock(cfg.Now),
+		clock:   clock{now: cfg.Now, base: time.Now()},
 		keys:    cache.New[keyID, *slot](cfg.CacheSize),
 		seen:    cache.New[keyID, sighting](4 * cfg.CacheSize),
 		misses:  cache.New[keyID, stamp](1024),
@@ -191,7 +188,8 @@ func Open(ctx context.Context, cfg Config) (*Keyring, error) {
 		flights: flights{running: make(map[keyID]*flight)},
 	}
 	c.vault.sealing.Store(ring.keys)
-	c.maintenance = maintenance{running: make(chan struct{}, 1), last: c.clock.stamp(), now: cfg.Now().UnixNano(), found: make(map[keyID]time.Duration)}
+	c.maintenance = maintenance{running: make(chan struct{}, 1), found: make(map[keyID]time.Duration)}
+	c.maintenance.last, c.maintenance.now = c.clock.read()
 	c.gate.init()
 	c.calls.New = func() any { return new(call) }
 	k := &Keyring{&Client{c: c}}

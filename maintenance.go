@@ -65,16 +65,15 @@ func (k *Keyring) Maintain(ctx context.Context) (MaintainReport, error) {
 	case <-ctx.Done():
 		return report, ctx.Err()
 	}
-	now := c.cfg.Now().UnixNano()
-	clockErr := c.checkClocks(ctx, now)
+	at, now := c.clock.read()
+	clockErr := c.checkClocks(ctx, at, now)
 	err := c.maintainDue(ctx, now, clockErr == nil, &report)
 	return report, errors.Join(clockErr, err)
 }
 
 // checkClocks compares the clocks with what they said before, and keeps what they say now.
-func (c *core) checkClocks(ctx context.Context, now int64) error {
+func (c *core) checkClocks(ctx context.Context, at stamp, now int64) error {
 	m := &c.maintenance
-	at := c.clock.stamp()
 	mono, wall := at.mono-m.last.mono, time.Duration(now-m.now)
 	m.last, m.now = at, now
 	if max(mono-wall, wall-mono) > clockTolerance {
@@ -204,7 +203,7 @@ func (c *core) maintainItem(ctx context.Context, item keystore.Record, now int64
 	if _, _, err := c.open(kindDue, item.Name, item, &due); err != nil {
 		return err
 	}
-	k, err := c.reload(ctx, due.id, c.clock.stamp().mono)
+	k, err := c.reload(ctx, due.id, c.clock.mono())
 	switch {
 	case errors.Is(err, errNoKey):
 		return c.sweep(ctx, due.id, item)
@@ -241,7 +240,7 @@ func (c *core) bury(ctx context.Context, k *key, item keystore.Record, now int64
 		return nil
 	}
 	m := &c.maintenance
-	mono := c.clock.stamp().mono
+	mono := c.clock.mono()
 	since, known := m.found[k.id]
 	switch {
 	case k.deletion.marked == 0:

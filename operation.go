@@ -139,6 +139,9 @@ func do[R any](ctx context.Context, c *Client, op *operation, req *request, run 
 	done := false
 	defer func() {
 		if !done { // a panic, or runtime.Goexit: it is recorded, and goes on; the frame is not used again
+			if cl.event.Time.IsZero() {
+				cl.event.Time = time.Now().UTC() // it was the ring's clock
+			}
 			cl.failed(&Error{Op: op.name, Code: ErrInternal, Message: "panic"})
 			_ = cl.tell(ctx)
 		}
@@ -157,9 +160,6 @@ func do[R any](ctx context.Context, c *Client, op *operation, req *request, run 
 	}
 	if err == nil && c.dryRun { // of a change that would have changed nothing
 		err = errDryRun
-	}
-	if err == nil && !op.changes && c.c.clock.stamp().mono-cl.at.mono > recheckAfter {
-		_, err = cl.admit(ctx, false)
 	}
 	err = cl.finish(ctx, err)
 	if err != nil {
@@ -195,10 +195,8 @@ func (cl *call) begin() {
 	e := &cl.event
 	e.Type, e.Name, e.ReadOnly = audit.APICall, cl.op.name, !cl.op.changes
 	e.Region, e.Account, e.Identity = core.ring.region, core.ring.account, caller.audit
-	cl.at = core.clock.stamp()
-	e.Time = time.Unix(0, cl.at.wall).UTC() // until the ring's clock has spoken
-	e.Time = core.cfg.Now().UTC()
-	cl.now = e.Time.UnixNano()
+	cl.at, cl.now = core.clock.read()
+	e.Time = time.Unix(0, cl.now).UTC()
 	cl.input.Principal, cl.input.Context = caller.principal, cl
 	if cl.op.params != nil {
 		cl.op.params(&cl.req, e)
@@ -232,7 +230,9 @@ func (cl *call) admit(ctx context.Context, again bool) (admitted, error) {
 	if cl.op.tokens && len(cl.client.tokens) > 0 {
 		return admitted{}, faultf(ErrInvalidGrantToken, "a grant token is not one of this keyring")
 	}
-	cl.at = cl.client.c.clock.stamp()
+	if again {
+		cl.at = cl.client.c.clock.stamp()
+	}
 	for i := range cl.op.needs {
 		if err := cl.resolve(ctx, i, again); err != nil {
 			return admitted{}, err
@@ -270,9 +270,9 @@ func (cl *call) resolve(ctx context.Context, i int, again bool) error {
 	case n.on == onAccount, n.on == onAlias:
 		return nil
 	case n.on == onAliasTarget:
-		k, err = c.loadAlias(ctx, cl.req.alias, cl.now)
+		k, err = c.loadAlias(ctx, cl.req.alias, cl.at, cl.now)
 	case cl.req.isNamed[n.ref]:
-		k, err = c.load(ctx, cl.req.named[n.ref])
+		k, err = c.load(ctx, cl.req.named[n.ref], cl.at)
 	default:
 		var ref reference
 		if ref, err = c.ring.parse(cl.req.refs[n.ref], n.forms); err != nil {
@@ -280,9 +280,9 @@ func (cl *call) resolve(ctx context.Context, i int, again bool) error {
 		}
 		cl.aliases[i] = ref.alias
 		if ref.alias != "" {
-			k, err = c.loadAlias(ctx, ref.alias, cl.now)
+			k, err = c.loadAlias(ctx, ref.alias, cl.at, cl.now)
 		} else {
-			k, err = c.load(ctx, ref.id)
+			k, err = c.load(ctx, ref.id, cl.at)
 		}
 	}
 	if again && err == nil {
@@ -394,14 +394,17 @@ func (n *need) check(k *key, op *operation) error {
 
 // finish records the outcome, and returns the error for the caller.
 func (cl *call) finish(ctx context.Context, err error) error {
+	if err == nil && !cl.told {
+		if err = cl.tell(ctx); err != nil {
+			return wrap(cl.op.name, cl.subject(), err)
+		}
+	}
+	if clock := &cl.client.c.clock; err == nil && !cl.op.changes && clock.mono()-cl.at.mono > recheckAfter {
+		cl.at = clock.stamp()
+		_, err = cl.admit(ctx, false)
+	}
 	if err == nil {
-		if cl.op.changes && cl.told {
-			return nil
-		}
-		if err = cl.tell(ctx); err == nil {
-			return nil
-		}
-		return wrap(cl.op.name, cl.subject(), err)
+		return nil
 	}
 	e := wrap(cl.op.name, cl.subject(), err)
 	cl.failed(e)

@@ -48,7 +48,7 @@ func (r *keyRecord) scheduleRotation(now int64) {
 // rotateDue makes the rotation that is due on k, and returns the snapshot to go on with. Rotation never stands in the way of the operation that met it: whatever
 // fails, the operation goes on with the version that there is, and a later one tries again.
 func (c *core) rotateDue(ctx context.Context, k *key, now int64) *key {
-	if !k.materials.mayRotate(c.clock.stamp().mono) {
+	if !k.materials.mayRotate(c.clock.mono()) {
 		return k
 	}
 	rotated, err := c.rotate(ctx, k, now)

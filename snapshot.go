@@ -55,9 +55,8 @@ func (c *core) fresh(id keyID, now stamp) *key {
 	return nil
 }
 
-// load returns a snapshot that was current no longer than MaxStaleness ago, reading the store if there is none. It fails with errNoKey.
-func (c *core) load(ctx context.Context, id keyID) (*key, error) {
-	now := c.clock.stamp()
+// load returns a snapshot that was current no longer than MaxStaleness before now, reading the store if there is none. It fails with errNoKey.
+func (c *core) load(ctx context.Context, id keyID, now stamp) (*key, error) {
 	if k := c.fresh(id, now); k != nil {
 		return k, nil
 	}
@@ -150,7 +149,7 @@ func (c *core) publish(k *key, current stamp) *key {
 	s, _ := c.keys.GetOrAdd(k.id, new(slot))
 	for {
 		old := s.view.Load()
-		next := &view{key: k, current: current, published: c.clock.stamp().mono}
+		next := &view{key: k, current: current, published: c.clock.mono()}
 		if old != nil {
 			if old.key.from.generation > k.from.generation {
 				return old.key
@@ -179,9 +178,9 @@ func (k *key) hasAlias(name string, now int64) bool {
 }
 
 // loadAlias returns the key that an alias points to. It fails with errNoKey.
-func (c *core) loadAlias(ctx context.Context, name string, now int64) (*key, error) {
+func (c *core) loadAlias(ctx context.Context, name string, at stamp, now int64) (*key, error) {
 	if id, ok := c.hints.Get(name); ok {
-		if k, err := c.load(ctx, id); err == nil && k.hasAlias(name, now) {
+		if k, err := c.load(ctx, id, at); err == nil && k.hasAlias(name, now) {
 			return k, nil
 		}
 	}
@@ -190,7 +189,7 @@ func (c *core) loadAlias(ctx context.Context, name string, now int64) (*key, err
 	}
 	// The alias and its key change in one commit, but are two reads: a second turn when the alias moved between them.
 	for range 3 {
-		since := c.clock.stamp().mono
+		since := c.clock.mono()
 		var a aliasRecord
 		if _, _, err := c.read(ctx, kindAlias, name, &a); err != nil {
 			if errors.Is(err, keystore.ErrNotFound) {
@@ -198,7 +197,7 @@ func (c *core) loadAlias(ctx context.Context, name string, now int64) (*key, err
 			}
 			return nil, err
 		}
-		k, err := c.load(ctx, a.target)
+		k, err := c.load(ctx, a.target, at)
 		if err == nil && !k.hasAlias(name, now) {
 			k, err = c.reload(ctx, a.target, since)
 		}

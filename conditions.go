@@ -1,8 +1,6 @@
 package kms
 
 import (
-	"iter"
-	"maps"
 	"strings"
 	"time"
 
@@ -55,9 +53,9 @@ var conditionKeys = map[string]func(cl *call, part string) policy.Value{
 	"aws:requestedregion": func(cl *call, _ string) policy.Value { return policy.Text(cl.client.c.ring.region) },
 	"aws:resourceaccount": func(cl *call, _ string) policy.Value { return policy.Text(cl.client.c.ring.account) },
 
-	"aws:requesttag":  func(cl *call, part string) policy.Value { return foldedValue(tagPairs(cl.req.tags), part) },
+	"aws:requesttag":  func(cl *call, part string) policy.Value { return tagValue(cl.req.tags, part) },
 	"aws:tagkeys":     func(cl *call, _ string) policy.Value { return policy.Texts(cl.req.tagNames()) },
-	"aws:resourcetag": func(cl *call, part string) policy.Value { return foldedValue(tagPairs(cl.subjectKey().tags), part) },
+	"aws:resourcetag": func(cl *call, part string) policy.Value { return tagValue(cl.subjectKey().tags, part) },
 
 	"kms:keyspec":                func(cl *call, _ string) policy.Value { return present(cl.subjectKey().spec) },
 	"kms:customermasterkeyspec":  func(cl *call, _ string) policy.Value { return present(cl.subjectKey().spec) },
@@ -70,7 +68,7 @@ var conditionKeys = map[string]func(cl *call, part string) policy.Value{
 
 	"kms:encryptionalgorithm": func(cl *call, _ string) policy.Value { return present(cl.req.algo[cl.need().ref]) },
 	"kms:encryptioncontext": func(cl *call, part string) policy.Value {
-		return foldedValue(maps.All(cl.req.context[cl.need().ref]), part)
+		return cl.req.context[cl.need().ref].value(part)
 	},
 	"kms:encryptioncontextkeys": func(cl *call, _ string) policy.Value { return policy.Texts(cl.contextNames(cl.need().ref)) },
 	"kms:reencryptonsamekey": func(cl *call, _ string) policy.Value {
@@ -117,29 +115,49 @@ func positive(n int64) policy.Value {
 	return policy.Int(n)
 }
 
-// foldedValue is the value of the pair whose name is part but for case. Two such pairs make a key that cannot say which value it has: it follows the rule for
+// folded gathers the values of names that are one name but for case. More than one make a key that cannot say which value it has: it follows the rule for
 // multivalued keys, and allows nothing.
-func foldedValue(pairs iter.Seq2[string, string], part string) policy.Value {
-	var first string
-	var all []string
-	found := false
-	for name, v := range pairs {
-		switch {
-		case !strings.EqualFold(name, part):
-		case !found:
-			first, found = v, true
-		case all == nil:
-			all = []string{first, v}
-		default:
-			all = append(all, v)
-		}
+type folded struct {
+	first string
+	more  []string
+	found bool
+}
+
+func (f *folded) add(v string) {
+	if !f.found {
+		f.first, f.found = v, true
+		return
 	}
+	f.more = append(f.more, v)
+}
+
+func (f *folded) value() policy.Value {
 	switch {
-	case all != nil:
-		return policy.Texts(all)
-	case found:
-		return policy.Text(first)
+	case f.more != nil:
+		return policy.Texts(append(f.more, f.first))
+	case f.found:
+		return policy.Text(f.first)
 	default:
 		return policy.Value{}
 	}
+}
+
+func tagValue(tags []Tag, name string) policy.Value {
+	var f folded
+	for _, t := range tags {
+		if strings.EqualFold(t.Key, name) {
+			f.add(t.Value)
+		}
+	}
+	return f.value()
+}
+
+func (ec EncryptionContext) value(name string) policy.Value {
+	var f folded
+	for n, v := range ec {
+		if strings.EqualFold(n, name) {
+			f.add(v)
+		}
+	}
+	return f.value()
 }

@@ -189,7 +189,7 @@ func Open(ctx context.Context, cfg Config) (*Keyring, error) {
 	}
 	c.vault.sealing.Store(ring.keys)
 	c.maintenance = maintenance{running: make(chan struct{}, 1), found: make(map[keyID]time.Duration)}
-	c.maintenance.last, c.maintenance.now = c.clock.read()
+	c.maintenance.opened, c.maintenance.now = c.clock.read()
 	c.gate.init()
 	c.calls.New = func() any { return new(call) }
 	k := &Keyring{&Client{c: c}}

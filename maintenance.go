@@ -41,7 +41,7 @@ type MaintainReport struct {
 // maintenance is what a process remembers between two calls of Maintain.
 type maintenance struct {
 	running chan struct{}           // holds a token while a call runs
-	last    stamp                   // of the last call, or of Open
+	opened  stamp                   // when the ring was opened
 	now     int64                   // the ring's time then
 	found   map[keyID]time.Duration // since when a key is known to be due for destruction, on the monotonic clock
 }
@@ -50,7 +50,8 @@ type maintenance struct {
 // destruction ever depends on; everything else also happens when it is met. A program calls it every few minutes to hours; any number of processes may.
 //
 // Destruction has two steps, at least an hour apart by the monotonic clock of one process, and both need the wall clock, the monotonic clock and the time
-// that the ring has seen before to agree within five minutes; else the error matches [ErrClock] and nothing is destroyed. A key that cannot be maintained does
+// that the ring has seen before to agree within five minutes; else the error matches [ErrClock] and nothing is destroyed. A process whose machine was suspended, or
+// whose wall clock was set, destroys nothing until it opens the ring again. A key that cannot be maintained does
 // not keep the others from it: the error joins what went wrong.
 func (k *Keyring) Maintain(ctx context.Context) (MaintainReport, error) {
 	c := k.c
@@ -71,14 +72,14 @@ func (k *Keyring) Maintain(ctx context.Context) (MaintainReport, error) {
 	return report, errors.Join(clockErr, err)
 }
 
-// checkClocks compares the clocks with what they said before, and keeps what they say now.
+// checkClocks compares the clocks with what they said when the ring was opened, and with the time that the ring has seen. The comparison reaches back to the
+// opening, and not to the last call, so that a clock which has jumped and stays where it is does not become right by staying.
 func (c *core) checkClocks(ctx context.Context, at stamp, now int64) error {
 	m := &c.maintenance
-	mono, wall := at.mono-m.last.mono, time.Duration(now-m.now)
-	m.last, m.now = at, now
+	mono, wall := at.mono-m.opened.mono, time.Duration(now-m.now)
 	if max(mono-wall, wall-mono) > clockTolerance {
 		clear(m.found) // what was found due may have been found by a wrong clock
-		return fmt.Errorf("%w: %v have passed by the monotonic clock and %v by the ring's", ErrClock, mono, wall)
+		return fmt.Errorf("%w: since the ring was opened %v have passed by the monotonic clock and %v by the ring's", ErrClock, mono, wall)
 	}
 	var r ringRecord
 	from, plain, err := c.read(ctx, kindRing, ringItem, &r)

@@ -1,0 +1,246 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cedar-policy/cedar-go"
+
+	"github.com/claviger/kms/policy"
+)
+
+func newContests(t testing.TB) (*ring, []*contest) {
+	t.Helper()
+	r, err := newRing()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := newPeers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := allContests(r, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, all
+}
+
+// TestContests does all work once, in every way, and shows that the checks would notice a wrong result and that ours leaves an audit event each time.
+func TestContests(t *testing.T) {
+	r, all := newContests(t)
+	names := map[string]bool{}
+	for _, c := range all {
+		if names[c.name] {
+			t.Errorf("two contests are called %s", c.name)
+		}
+		names[c.name] = true
+		if err := c.verify(); err != nil {
+			t.Error(err)
+		}
+		for _, w := range c.ways() {
+			result, err := w.op()
+			if err != nil {
+				t.Fatal(err)
+			}
+			wrong := bytes.Clone(result)
+			wrong[len(wrong)-1] ^= 1
+			if w.check(wrong) == nil || w.check(nil) == nil {
+				t.Errorf("%s, %s: the check takes anything", c.name, w.name)
+			}
+		}
+		before := r.events.n.Load()
+		if _, err := c.ours.op(); err != nil {
+			t.Error(err)
+		}
+		want := int64(1)
+		if strings.HasPrefix(c.name, "Evaluate") {
+			want = 0 // a pure function
+		}
+		if n := r.events.n.Load() - before; n != want {
+			t.Errorf("%s: %d events, want %d", c.name, n, want)
+		}
+	}
+	if len(all) != 15 {
+		t.Errorf("%d contests, want 15", len(all))
+	}
+}
+
+// TestConditionIsAsked makes sure that the conditional key's policy has something to decide.
+func TestConditionIsAsked(t *testing.T) {
+	r, _ := newContests(t)
+	if _, err := r.Encrypt(t.Context(), conditionalAlias, []byte("x"), nil); err == nil {
+		t.Error("the policy allows what has no tenant")
+	}
+}
+
+// TestQuestions asks every question with the wrong answer: each of the two languages must contradict.
+func TestQuestions(t *testing.T) {
+	document, err := policy.Parse(tenStatements, policy.KeyPolicy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := cedar.NewPolicySetFromBytes("policies.cedar", []byte(tenPolicies))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, m := document.Len(), len(maps.Collect(set.All())); n != 10 || m != 10 {
+		t.Errorf("%d statements and %d policies, want ten of each", n, m)
+	}
+	for _, q := range questions {
+		q.allowed = !q.allowed
+		c, err := q.contest(document, set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range c.ways() {
+			got, err := w.op()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := w.check(got); !errors.Is(err, errWrong) {
+				t.Errorf("%s: %s answers %q", q.name, w.name, got)
+			}
+		}
+	}
+}
+
+func TestMeasure(t *testing.T) {
+	kept := make([][]byte, 1)
+	done := 0
+	op := func() ([]byte, error) {
+		done++
+		kept[0] = make([]byte, 64)
+		return kept[0], nil
+	}
+	right := func([]byte) error { return nil }
+	c := &contest{name: "work", ours: &way{name: "ours", op: op, check: right}, others: []*way{{name: "other", op: op, check: right}}}
+	if err := measure([]*contest{c}, 3, time.Microsecond); err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range c.ways() {
+		if m := w.timed; len(m.rounds) != 3 || m.median() <= 0 || m.perSpan < 1 || m.allocs != 1 || m.bytes != 64 {
+			t.Errorf("%s: %+v", w.name, m)
+		}
+	}
+	done, c.ours.check = 0, func([]byte) error { return errWrong }
+	if err := measure([]*contest{c}, 3, time.Microsecond); !errors.Is(err, errWrong) || done != 1 {
+		t.Errorf("%v after %d times, want errWrong before anything is timed", err, done)
+	}
+	broken := errors.New("broken")
+	c.ours.check, c.ours.op = right, func() ([]byte, error) { return nil, broken }
+	if err := measure([]*contest{c}, 3, time.Microsecond); !errors.Is(err, broken) {
+		t.Errorf("%v, want broken", err)
+	}
+}
+
+func TestMedian(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		rounds []float64
+		want   float64
+	}{
+		{"one", []float64{5}, 5},
+		{"three", []float64{9, 1, 5}, 5},
+		{"four", []float64{9, 1, 5, 7}, 7},
+		{"an outlier", []float64{5, 5, 1000, 6, 5}, 5},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := (&measurement{rounds: c.rounds}).median(); got != c.want {
+				t.Errorf("%v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+func TestTable(t *testing.T) {
+	taking := func(name string, ns, limit float64) *way {
+		return &way{name: name, limit: limit, timed: measurement{rounds: []float64{ns}, allocs: 2, bytes: 80}}
+	}
+	contests := []*contest{
+		{name: "fast", ours: taking("ours", 200, 0), others: []*way{taking("near", 100, 2), taking("far", 1000, noLimit)}, allocs: 2},
+		{name: "just", ours: taking("ours", 2004, 0), others: []*way{taking("near", 1000, 2)}, allocs: noLimit},
+		{name: "slow", ours: taking("ours", 333, 0), others: []*way{taking("near", 100, 2.5)}, allocs: 0},
+		{name: "free", ours: taking("ours", 50, 0), others: []*way{taking("near", 100, 1)}, allocs: noLimit},
+	}
+	var out strings.Builder
+	if err := printTable(&out, contests); err != nil {
+		t.Fatal(err)
+	}
+	want := `
+work  keyring  allocs  bytes  against      takes    allocs  bytes  ratio  target
+fast  200 ns   2       80     near         100 ns   2       80     2.00   2.00    met
+                              far          1000 ns  2       80     0.20   -
+                              allocations                          2      2       met
+just  2004 ns  2       80     near         1000 ns  2       80     2.00   2.00    met
+slow  333 ns   2       80     near         100 ns   2       80     3.33   2.50    missed by 0.83
+                              allocations                          2      0       missed by 2
+free  50 ns    2       80     near         100 ns   2       80     0.50   1.00    met
+`
+	var got strings.Builder
+	for line := range strings.Lines("\n" + out.String()) {
+		got.WriteString(strings.TrimRight(line, " \n") + "\n")
+	}
+	if got.String() != want {
+		t.Errorf("the table is%swant%s", got.String(), want)
+	}
+}
+
+func TestRun(t *testing.T) {
+	var out strings.Builder
+	if err := run(&out, 1, time.Microsecond, "^(Generate|Evaluate.*denied)"); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"median of 1 rounds", "\nGenerateDataKey ", "\nEvaluate, 10 statements: denied "} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not print %q but\n%s", want, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "\nEncrypt") {
+		t.Errorf("it prints what the filter leaves out:\n%s", out.String())
+	}
+}
+
+func TestRunRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		rounds int
+		span   time.Duration
+		filter string
+	}{
+		{"no rounds", 0, time.Millisecond, ""},
+		{"no time", 1, 0, ""},
+		{"malformed filter", 1, time.Millisecond, "("},
+		{"filter that matches nothing", 1, time.Millisecond, "^Decipher"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var out strings.Builder
+			if err := run(&out, c.rounds, c.span, c.filter); err == nil || out.Len() > 0 {
+				t.Errorf("%v, and it prints %q", err, out.String())
+			}
+		})
+	}
+}
+
+// BenchmarkContests is for profiles: go test -bench '/^Encrypt_32_B$/keyring' -cpuprofile cpu.out.
+func BenchmarkContests(b *testing.B) {
+	_, all := newContests(b)
+	for _, c := range all {
+		b.Run(c.name, func(b *testing.B) {
+			for _, w := range c.ways() {
+				b.Run(w.name, func(b *testing.B) {
+					b.ReportAllocs()
+					for b.Loop() {
+						if _, err := w.op(); err != nil {
+							b.Fatal(err)
+						}
+					}
+				})
+			}
+		})
+	}
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+)
+
+// A contest is a piece of work, our way of doing it, and others'.
+type contest struct {
+	name   string
+	ours   *way
+	others []*way
+	allocs float64 // the most that ours may allocate per operation, or noLimit
+}
+
+// A way does the work of a contest.
+type way struct {
+	name  string
+	limit float64                   // of others: the most times as long as this one that ours may take, or noLimit
+	op    func() ([]byte, error)    // does the work once
+	check func(result []byte) error // says whether a result of op is right
+	timed measurement
+}
+
+// noLimit stands where nothing is asked.
+const noLimit = -1
+
+// ways returns all ways, ours first.
+func (c *contest) ways() []*way { return append([]*way{c.ours}, c.others...) }
+
+// errWrong is what a check says.
+var errWrong = errors.New("the result is wrong")
+
+// verify does the work once in every way.
+func (c *contest) verify() error {
+	for _, w := range c.ways() {
+		result, err := w.op()
+		if err == nil {
+			err = w.check(result)
+		}
+		if err != nil {
+			return fmt.Errorf("%s, %s: %w", c.name, w.name, err)
+		}
+	}
+	return nil
+}
+
+// allContests returns every contest, in the order of the table.
+func allContests(r *ring, p *peers) ([]*contest, error) {
+	var all []*contest
+	for _, group := range []func(*ring, *peers) ([]*contest, error){encryptContests, decryptContests, dataKeyContests, evaluateContests} {
+		contests, err := group(r, p)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, contests...)
+	}
+	return all, nil
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/claviger/kms"
+	"github.com/claviger/kms/audit"
+)
+
+// A ring is a keyring in memory, as the role that uses its keys sees it.
+type ring struct {
+	*kms.Client
+	events counter
+
+	key string // ARN of a key whose policy is the console's, with four statements
+}
+
+// tenant is the encryption context that the conditional key's policy wants.
+var tenant = kms.EncryptionContext{"tenant": "42"}
+
+const (
+	conditionalAlias = "alias/conditional"
+
+	conditionalPolicy = `{"Version": "2012-10-17", "Statement": [
+		{"Sid": "account", "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:root"}, "Action": "kms:*", "Resource": "*"},
+		{"Sid": "manage", "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:role/security"},
+			"Action": ["kms:Create*", "kms:Describe*", "kms:Put*", "kms:ScheduleKeyDeletion"], "Resource": "*"},
+		{"Sid": "use", "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:role/app"},
+			"Action": ["kms:Encrypt", "kms:Decrypt", "kms:GenerateDataKey*"], "Resource": "*",
+			"Condition": {"StringEquals": {"kms:EncryptionContext:tenant": ["41", "42", "43"]}}}
+	]}`
+)
+
+// newRing opens a ring and makes its keys.
+func newRing() (*ring, error) {
+	ctx, r := context.Background(), new(ring)
+	keyring, err := kms.Open(ctx, kms.Config{AccountID: account, Region: "eu-central-1", Audit: &r.events})
+	if err != nil {
+		return nil, err
+	}
+	policy, err := keyring.DefaultPolicy([]kms.Caller{kms.Role("security")}, []kms.Caller{kms.Role("app")})
+	if err != nil {
+		return nil, err
+	}
+	key, err := keyring.CreateKey(ctx, kms.CreateKeyInput{Policy: policy})
+	if err != nil {
+		return nil, err
+	}
+	conditional, err := keyring.CreateKey(ctx, kms.CreateKeyInput{Policy: conditionalPolicy})
+	if err != nil {
+		return nil, err
+	}
+	r.Client, r.key = keyring.As(kms.Role("app")), key.ARN
+	return r, keyring.CreateAlias(ctx, conditionalAlias, conditional.ARN)
+}
+
+// A counter is the cheapest sink that still takes every event.
+type counter struct{ n atomic.Int64 }
+
+// Append counts the event.
+func (c *counter) Append(context.Context, *audit.Event) error {
+	c.n.Add(1)
+	return nil
+}

@@ -1,0 +1,11 @@
+module github.com/claviger/kms/examples
+
+go 1.26.0
+
+require github.com/claviger/kms v0.0.0
+
+require (
+	go.etcd.io/bbolt v1.5.0 // indirect
+	golang.org/x/crypto v0.58.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)

@@ -184,12 +184,11 @@ func (m *material) sealer(now stamp) (*sealer, error) {
 	}
 	s := &sealer{born: now}
 	s.messages.Store(1)
-	h := s.header[:0]
-	h = append(h, formatVersion, formatSuite, m.key.flags())
-	h = append(h, m.key.raw[:]...)
-	h = append(h, m.id[:materialPrefixLen]...)
+	s.header[0], s.header[1], s.header[2] = formatVersion, formatSuite, m.key.flags()
+	copy(s.header[keyIDAt:], m.key.raw[:])
+	copy(s.header[materialIDAt:], m.id[:materialPrefixLen])
 	salt := newSalt(now)
-	h = append(h, salt[:]...)
+	copy(s.header[saltAt:], salt[:])
 	aead, commitment, err := m.derive(s.header[:commitmentAt])
 	if err != nil {
 		return nil, err

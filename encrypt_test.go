@@ -281,7 +281,7 @@ func TestSaltsAreDropped(t *testing.T) {
 		if salt() != first {
 			t.Error("a new salt before it was time")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		second := salt()
 		if second == first {
 			t.Error("the salt serves longer than it may")

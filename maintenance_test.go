@@ -87,7 +87,7 @@ func TestDestructionInTwoSteps(t *testing.T) {
 		if got := maintain(t, r); got != (MaintainReport{Postponed: 1}) {
 			t.Errorf("too early: %+v", got)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if got := maintain(t, r); got != (MaintainReport{Destroyed: 1}) {
 			t.Errorf("second step: %+v", got)
 		}

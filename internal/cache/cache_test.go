@@ -121,7 +121,7 @@ func TestGetAllocatesNothing(t *testing.T) {
 		s string
 	}
 	c := cache.New[key, *int](8)
-	k := key{s: "x"}
+	k := key{b: [17]byte{1}, s: "x"}
 	c.Put(k, new(int))
 	if n := testing.AllocsPerRun(100, func() { c.Get(k) }); n != 0 {
 		t.Errorf("%v allocations", n)

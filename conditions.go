@@ -75,7 +75,7 @@ var conditionKeys = map[string]func(cl *call, part string) policy.Value{
 		if cl.op != &opReEncrypt {
 			return policy.Value{}
 		}
-		return policy.Bool(cl.keys[0].arn == cl.keys[1].arn)
+		return policy.Bool(cl.keys[0] != nil && cl.keys[1] != nil && cl.keys[0].id == cl.keys[1].id)
 	},
 
 	"kms:rotationperiodindays":                   func(cl *call, _ string) policy.Value { return positive(int64(cl.req.period / Day)) },

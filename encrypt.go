@@ -389,7 +389,7 @@ type opened struct {
 func (o opened) withhold() { clear(o.Plaintext[min(o.from, len(o.Plaintext)):]) }
 
 var opDecrypt = operation{
-	name: "Decrypt", tokens: true, hidden: true, params: cryptoParams,
+	name: "Decrypt", tokens: true, params: cryptoParams,
 	needs: []need{{action: "kms:Decrypt", states: inEnabled, usage: EncryptDecrypt}},
 }
 
@@ -460,7 +460,7 @@ func (a admitted) decrypt(ctx context.Context, dst, ciphertext []byte, id keyID,
 }
 
 var opReEncrypt = operation{
-	name: "ReEncrypt", tokens: true, hidden: true, params: reEncryptParams,
+	name: "ReEncrypt", tokens: true, params: reEncryptParams,
 	needs: []need{
 		{action: "kms:ReEncryptFrom", states: inEnabled, usage: EncryptDecrypt},
 		{action: "kms:ReEncryptTo", ref: 1, states: inEnabled, usage: EncryptDecrypt},
@@ -515,7 +515,7 @@ func (c *Client) ReEncrypt(ctx context.Context, ciphertext []byte, destinationRe
 }
 
 var opNeedsReEncrypt = operation{
-	name: "NeedsReEncrypt", tokens: true, hidden: true, params: keyParam,
+	name: "NeedsReEncrypt", tokens: true, params: keyParam,
 	needs: []need{{action: "kms:DescribeKey", states: anyState}},
 }
 

@@ -158,6 +158,10 @@ func TestUnknownAndForbiddenReadAlike(t *testing.T) {
 			_, err := stranger.ReEncrypt(t.Context(), c, key.ARN, ReEncryptInput{})
 			return err
 		},
+		"ReEncrypt to nowhere": func(c []byte) error {
+			_, err := stranger.ReEncrypt(t.Context(), c, "1234abcd-12ab-34cd-56ef-1234567890ab", ReEncryptInput{})
+			return err
+		},
 		"NeedsReEncrypt": func(c []byte) error { _, err := stranger.NeedsReEncrypt(t.Context(), c); return err },
 	} {
 		forbidden := call(out.Ciphertext)

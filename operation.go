@@ -18,7 +18,6 @@ type operation struct {
 	name    string // as AWS KMS calls it, and as the audit trail does
 	changes bool   // it writes: its event is offered before its commit
 	tokens  bool   // it takes grant tokens
-	hidden  bool   // unknown and forbidden keys read alike
 	needs   []need
 	params  func(r *request, e *audit.Event) // adds what the caller asked, for the record
 }
@@ -105,12 +104,13 @@ type call struct {
 	event  audit.Event
 	told   bool // the event was accepted
 
-	keys    [3]*key   // by need; nil where a need has no key
-	aliases [3]string // by need; the alias that the caller named it by
-	index   int       // the need that is being authorized
-	names   []string
-	buffer  []byte
-	input   policy.Request
+	keys     [3]*key   // by need; nil where a need has no key
+	aliases  [3]string // by need; the alias that the caller named it by
+	index    int       // the need that is being looked at
+	admitted bool
+	names    []string
+	buffer   []byte
+	input    policy.Request
 }
 
 // admitted is proof that a call passed every check: its keys can be used and changed through it alone. Only admit makes one.
@@ -198,7 +198,7 @@ func (cl *call) begin() {
 	cl.at, cl.now = core.clock.read()
 	e.Time = time.Unix(0, cl.now).UTC()
 	cl.input.Principal, cl.input.Context = caller.principal, cl
-	if cl.op.params != nil {
+	if cl.op.params != nil && cl.req.invalid == nil { // what breaks a limit is not recorded: it may be of any size
 		cl.op.params(&cl.req, e)
 	}
 	if cl.client.dryRun {
@@ -233,12 +233,15 @@ func (cl *call) admit(ctx context.Context, again bool) (admitted, error) {
 	if again {
 		cl.at = cl.client.c.clock.stamp()
 	}
+	var unresolved [len(cl.keys)]error
 	for i := range cl.op.needs {
-		if err := cl.resolve(ctx, i, again); err != nil {
-			return admitted{}, err
-		}
+		unresolved[i] = cl.resolve(ctx, i, again)
 	}
-	for i := range cl.op.needs {
+	for i := range cl.op.needs { // one after the other, so that what is said of a key does not depend on another one
+		cl.index = i
+		if unresolved[i] != nil {
+			return admitted{}, unresolved[i]
+		}
 		if err := cl.authorize(i); err != nil {
 			return admitted{}, err
 		}
@@ -258,11 +261,13 @@ func (cl *call) admit(ctx context.Context, again bool) (admitted, error) {
 			cl.keys[i] = cl.client.c.rotateDue(ctx, k, cl.now)
 		}
 	}
+	cl.index, cl.admitted = 0, true
 	return admitted{cl}, nil
 }
 
 // resolve finds the key that a need is about.
 func (cl *call) resolve(ctx context.Context, i int, again bool) error {
+	cl.index = i
 	n, c := &cl.op.needs[i], cl.client.c
 	var k *key
 	var err error
@@ -305,9 +310,10 @@ func (cl *call) resolve(ctx context.Context, i int, again bool) error {
 	return nil
 }
 
-// isHidden reports whether the caller may not learn if a key exists.
+// isHidden reports whether the caller may not learn if the key that is being looked at exists: it is named by a ciphertext, or the caller belongs to no account.
 func (cl *call) isHidden() bool {
-	return cl.op.hidden && cl.req.isNamed[0] || cl.client.caller.principal.Type == policy.Service
+	n := cl.need()
+	return n.on == onKey && cl.req.isNamed[n.ref] || cl.client.caller.principal.Type == policy.Service
 }
 
 // isRefusal reports whether err says something about a key, rather than about the machinery.
@@ -334,7 +340,6 @@ func (cl *call) notFound(n *need) error {
 // authorize asks the policies about a need.
 func (cl *call) authorize(i int) error {
 	n, k := &cl.op.needs[i], cl.keys[i]
-	cl.index = i
 	cl.input.Action = n.action
 	in := EvaluateInput{Account: cl.client.c.ring.account, Request: &cl.input}
 	switch n.on {
@@ -361,7 +366,7 @@ func (cl *call) denied(action, resource, why string) error {
 	who := cl.client.caller.principal.ARN
 	if resource == "" {
 		resource = "this resource"
-		if cl.req.isNamed[0] {
+		if cl.req.isNamed[cl.need().ref] {
 			resource = "the resource associated with this ciphertext"
 		}
 		return faultf(ErrAccessDenied, "User: %s is not authorized to perform: %s on %s because %s", who, action, resource, why)
@@ -412,15 +417,15 @@ func (cl *call) finish(ctx context.Context, err error) error {
 	return e
 }
 
-// subject names the key in an error.
+// subject names the key in an error, as far as the caller may know it.
 func (cl *call) subject() string {
-	switch {
-	case cl.isHidden():
+	switch k, ref := cl.keys[cl.index], cl.req.refs[cl.need().ref]; {
+	case !cl.admitted && cl.isHidden():
 		return ""
-	case cl.keys[0] != nil:
-		return cl.keys[0].arn
-	case cl.req.refs[0] != "":
-		return printable(cl.req.refs[0])
+	case k != nil:
+		return k.arn
+	case ref != "":
+		return printable(ref)
 	default:
 		return printable(cl.req.alias)
 	}

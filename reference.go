@@ -52,20 +52,27 @@ func readHex(dst []byte, digits string) bool {
 	if len(digits) != 2*len(dst) {
 		return false
 	}
-	for i := range digits {
-		var v byte
-		switch c := digits[i]; {
-		case '0' <= c && c <= '9':
-			v = c - '0'
-		case 'a' <= c && c <= 'f':
-			v = c - 'a' + 10
-		default:
-			return false
-		}
-		dst[i/2] = dst[i/2]<<4 | v
+	bad := byte(0)
+	for i := range dst {
+		high, low := hexDigits[digits[2*i]], hexDigits[digits[2*i+1]]
+		bad |= high | low
+		dst[i] = high<<4 | low
 	}
-	return true
+	return bad <= 0xf
 }
+
+// hexDigits are the values of lower-case hex digits; anything else is noHex. A table, because every call reads 32 digits.
+var hexDigits = func() (t [256]byte) {
+	for c := range t {
+		t[c] = noHex
+	}
+	for v, c := range "0123456789abcdef" {
+		t[c] = byte(v)
+	}
+	return t
+}()
+
+const noHex = 0xff
 
 // A reference is what a caller names a key by, read once. Exactly one of id and alias is set.
 type reference struct {

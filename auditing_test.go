@@ -242,6 +242,47 @@ func TestAConflictLooksAgain(t *testing.T) {
 	wantCode(t, f.UpdateAlias(t.Context(), "alias/contested", f.create().ARN), kms.ErrNotFound)
 }
 
+// TestErrorsNameTheKey: Error.KeyID is the ARN of the key that the error is about, as far as the caller may know it.
+func TestErrorsNameTheKey(t *testing.T) {
+	f := open(t)
+	key, other := f.create(), f.create()
+	out := must(f.Encrypt(t.Context(), key.ARN, []byte("x"), nil))(t)
+	check(t, f.CreateAlias(t.Context(), "alias/a", key.ARN))
+	check(t, f.DisableKey(t.Context(), key.ARN))
+	_, disabled := f.Decrypt(t.Context(), out.Ciphertext, nil)
+	_, nowhere := f.ReEncrypt(t.Context(), out.Ciphertext, "alias/nowhere", kms.ReEncryptInput{})
+	_, unknown := f.As(kms.Service("x.amazonaws.com")).DescribeKey(t.Context(), key.ARN)
+	for _, tc := range []struct {
+		err   error
+		code  kms.Code
+		keyID string
+	}{
+		{disabled, kms.ErrDisabled, key.ARN},
+		{nowhere, kms.ErrNotFound, "alias/nowhere"},
+		{unknown, kms.ErrAccessDenied, ""},
+		{f.CreateAlias(t.Context(), "alias/a", other.KeyID), kms.ErrAlreadyExists, other.ARN},
+		{f.DisableKey(t.Context(), "alias/a"), kms.ErrNotFound, "alias/a"},
+	} {
+		e, ok := errors.AsType[*kms.Error](tc.err)
+		if !ok || e.Code != tc.code || e.KeyID != tc.keyID {
+			t.Errorf("%v: key %q, want %v and %q", tc.err, e.KeyID, tc.code, tc.keyID)
+		}
+	}
+}
+
+// TestAMissingRecordOfADenialIsTold: a denial stays one, and carries what the sink said.
+func TestAMissingRecordOfADenialIsTold(t *testing.T) {
+	sink := new(moodySink)
+	f := open(t, func(c *kms.Config) { c.Audit = sink })
+	key := must(f.CreateKey(t.Context(), kms.CreateKeyInput{}))(t)
+	sink.refuse("Encrypt")
+	_, err := f.As(kms.Role("stranger")).Encrypt(t.Context(), key.ARN, []byte("x"), nil)
+	e, ok := errors.AsType[*kms.Error](err)
+	if !ok || e.Code != kms.ErrAccessDenied || e.Err == nil || !strings.Contains(e.Err.Error(), "audit record was not accepted") {
+		t.Errorf("%v, with cause %v", err, e.Err)
+	}
+}
+
 // TestErrorsReadWell holds the form of an error's text.
 func TestErrorsReadWell(t *testing.T) {
 	f := open(t)
@@ -250,12 +291,12 @@ func TestErrorsReadWell(t *testing.T) {
 		{"Effect":"Deny","Principal":{"AWS":"arn:aws:iam::111122223333:role/app"},"Action":"kms:Encrypt","Resource":"*"}]}`}))(t)
 	_, err := f.ScheduleKeyDeletion(t.Context(), key.ARN, 7)
 	want := "kms: ScheduleKeyDeletion " + key.ARN + ": AccessDeniedException: User: arn:aws:iam::111122223333:root is not authorized to perform: " +
-		"kms:ScheduleKeyDeletion on resource: " + key.ARN + ` with an explicit deny in a resource-based policy (statement "No deletion")`
+		"kms:ScheduleKeyDeletion on resource: " + key.ARN + ` with an explicit deny in a resource-based policy (Statement "No deletion")`
 	if err == nil || err.Error() != want {
 		t.Errorf("%v\nwant %s", err, want)
 	}
 	_, err = f.As(kms.Role("app")).Encrypt(t.Context(), key.ARN, []byte("x"), nil)
-	if err == nil || !strings.HasSuffix(err.Error(), "(statement 3)") {
+	if err == nil || !strings.HasSuffix(err.Error(), "(Statement[2])") {
 		t.Errorf("%v", err)
 	}
 	e, ok := errors.AsType[*kms.Error](err)

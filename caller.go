@@ -30,8 +30,15 @@ func User(name string) Caller {
 
 // Role returns a session of an IAM role of the keyring's account, by the role's name with its path: "orders", "service-role/data". The session is named after
 // the role; [Session] names it otherwise.
+//
+// As in IAM, the name of a role is unique in its account whatever its path: the ARN of a session has no path, so that sessions of a/app and b/app are the same
+// to a policy that names the session.
 func Role(name string) Caller {
-	c := Session(name, name[strings.LastIndexByte(name, '/')+1:])
+	session := name[strings.LastIndexByte(name, '/')+1:]
+	if len(session) == 1 { // too short for a session
+		session += "_"
+	}
+	c := Session(name, session)
 	c.anySession = true
 	return c
 }
@@ -50,13 +57,29 @@ func Service(name string) Caller {
 var (
 	entityName  = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
 	entityPath  = regexp.MustCompile(`^([!-.0-~]+/)*$`)
-	sessionName = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
+	sessionName = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
 	serviceName = regexp.MustCompile(`^[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63}){1,8}$`)
 )
 
 func isPathName(s string) bool {
 	cut := strings.LastIndexByte(s, '/') + 1
-	return entityPath.MatchString(s[:cut]) && entityName.MatchString(s[cut:]) && len(s) <= 512 && !strings.ContainsAny(s, "*?")
+	return entityPath.MatchString(s[:cut]) && entityName.MatchString(s[cut:]) && len(s) <= 512 && !strings.ContainsAny(s, "*?:")
+}
+
+// String names the caller for people: "role orders, session orders".
+func (c Caller) String() string {
+	switch {
+	case !c.valid:
+		return "invalid caller"
+	case c.kind == policy.RootUser:
+		return "root user"
+	case c.kind == policy.User:
+		return "user " + c.name
+	case c.kind == policy.AssumedRole:
+		return "role " + c.name + ", session " + c.session
+	default:
+		return "service " + c.name
+	}
 }
 
 // An identity is a caller as a keyring sees it: with ARNs, as policies match it and as the audit trail names it. It is immutable.

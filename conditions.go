@@ -78,7 +78,12 @@ var conditionKeys = map[string]func(cl *call, part string) policy.Value{
 		return policy.Bool(cl.keys[0] != nil && cl.keys[1] != nil && cl.keys[0].id == cl.keys[1].id)
 	},
 
-	"kms:rotationperiodindays":                   func(cl *call, _ string) policy.Value { return positive(int64(cl.req.period / Day)) },
+	"kms:rotationperiodindays": func(cl *call, _ string) policy.Value {
+		if p := cl.req.period; p%Day != 0 {
+			return policy.Text(fractionOfDay(p))
+		}
+		return positive(int64(cl.req.period / Day))
+	},
 	"kms:schedulekeydeletionpendingwindowindays": func(cl *call, _ string) policy.Value { return positive(int64(cl.req.window)) },
 	"kms:bypasspolicylockoutsafetycheck": func(cl *call, _ string) policy.Value {
 		if !cl.req.bypass { // present only if it was sent

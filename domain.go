@@ -201,11 +201,14 @@ func createRing(ctx context.Context, cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	if len(others) > 0 {
+	switch {
+	case len(others) > 0:
 		return errors.New("the store holds records, but none of a ring: it is damaged, or not a key store")
+	case cfg.RingID != "":
+		return errors.New("the store is empty, and Config.RingID pins a ring")
 	}
 	_, now := (&clock{now: cfg.Now}).read()
-	r := &ringRecord{account: cfg.AccountID, region: cfg.Region, created: now, seen: now}
+	r := &ringRecord{account: cfg.AccountID, region: cfg.Region, partition: cfg.Partition, created: now, seen: now}
 	rand.Read(r.index[:])
 	defer clear(r.index[:])
 	ring, err := deriveRingID(r.index[:])
@@ -294,6 +297,9 @@ func unsealRing(ctx context.Context, cfg *Config, sealed keystore.Record) (*open
 	if err := decodeBody(plain, r); err != nil {
 		return nil, fmt.Errorf("the ring's record: %w", err)
 	}
+	if r.account == "" || r.region == "" || r.partition == "" {
+		return nil, fmt.Errorf("the ring's record: %w", errBody)
+	}
 	opened := &openedRing{record: r, revision: sealed.Revision, generation: header.Generation, index: secret.Copy(r.index[:])}
 	clear(r.index[:])
 	var derived record.RingID
@@ -312,8 +318,10 @@ func unsealRing(ctx context.Context, cfg *Config, sealed keystore.Record) (*open
 		return nil, fmt.Errorf("the ring is of account %s, and Config.AccountID says %s", r.account, cfg.AccountID)
 	case cmp.Or(cfg.Region, r.region) != r.region:
 		return nil, fmt.Errorf("the ring is of Region %s, and Config.Region says %s", r.region, cfg.Region)
+	case cmp.Or(cfg.Partition, r.partition) != r.partition:
+		return nil, fmt.Errorf("the ring is of partition %s, and Config.Partition says %s", r.partition, cfg.Partition)
 	}
-	opened.ringID = newRingID(ring, cfg.Partition, r.account, r.region)
+	opened.ringID = newRingID(ring, r.partition, r.account, r.region)
 	return opened, nil
 }
 

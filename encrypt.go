@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -124,20 +125,26 @@ func (a admitted) associatedData(header []byte, ref int) []byte {
 // A CryptoOption says something rare about a cryptographic call.
 type CryptoOption struct {
 	key       string
+	named     bool // key is meant, even if it is empty
 	algorithm Algorithm
 }
 
 // WithKey makes Decrypt accept only what the key that ref names has encrypted. Use it whenever the key is known: a ciphertext then cannot choose.
-func WithKey(ref string) CryptoOption { return CryptoOption{key: ref} }
+func WithKey(ref string) CryptoOption { return CryptoOption{key: ref, named: true} }
 
 // WithAlgorithm states the encryption algorithm. It can be left out for symmetric keys, whose only one is [AlgorithmSymmetricDefault].
 func WithAlgorithm(a Algorithm) CryptoOption { return CryptoOption{algorithm: a} }
 
-// apply takes options into a request.
-func (r *request) apply(i int, v *violations, options []CryptoOption) {
+// apply takes options into a request whose key a ciphertext names (open) or whose key is given otherwise.
+func (r *request) apply(v *violations, options []CryptoOption, open bool) {
+	const i = 0
 	r.algo[i] = AlgorithmSymmetricDefault
 	for _, o := range options {
-		if o.key != "" {
+		switch {
+		case o.named && !open:
+			v.add("keyId", "", "not be named twice")
+		case o.named: // an empty name is not the same as none: it must not lift the restriction
+			v.ref("keyId", o.key)
 			r.refs[i] = o.key
 		}
 		if o.algorithm != "" {
@@ -330,11 +337,11 @@ type sealed struct {
 func (s sealed) withhold() { clear(s.Ciphertext[min(s.from, len(s.Ciphertext)):]) }
 
 var opEncrypt = operation{
-	name: "Encrypt", tokens: true, params: cryptoParams,
+	name: "Encrypt", crypto: true, tokens: true, params: cryptoParams,
 	needs: []need{{action: "kms:Encrypt", states: inEnabled, usage: EncryptDecrypt}},
 }
 
-// Encrypt encrypts up to 4096 bytes under the current material of a key. What is larger is encrypted under a data key; see [Client.GenerateDataKey]. The ciphertext
+// Encrypt encrypts 1 to 4096 bytes under the current material of a key. What is larger is encrypted under a data key; see [Client.GenerateDataKey]. The ciphertext
 // is [CiphertextOverhead] bytes longer than the plaintext, and names its key and material.
 func (c *Client) Encrypt(ctx context.Context, ref string, plaintext []byte, ec EncryptionContext, options ...CryptoOption) (EncryptResult, error) {
 	return c.AppendEncrypt(ctx, nil, ref, plaintext, ec, options...)
@@ -348,8 +355,7 @@ func (c *Client) AppendEncrypt(ctx context.Context, dst []byte, ref string, plai
 	v.ref("keyId", ref)
 	v.length("plaintext", len(plaintext), 1, maxPlaintext)
 	v.context("encryptionContext", ec)
-	req.apply(0, &v, options)
-	req.refs[0] = ref
+	req.apply(&v, options, false)
 	req.invalid = v.err()
 	res, err := do(ctx, c, &opEncrypt, &req, func(ctx context.Context, a admitted) (sealed, error) {
 		k := a.keys[0]
@@ -380,6 +386,14 @@ func (d DecryptResult) Format(f fmt.State, _ rune) {
 // LogValue implements [slog.LogValuer]: the plaintext is not logged.
 func (d DecryptResult) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(d)) }
 
+// MarshalJSON refuses: take the Plaintext out if it is meant to be encoded.
+func (DecryptResult) MarshalJSON() ([]byte, error) { return nil, errResultEncoded }
+
+// MarshalText refuses.
+func (DecryptResult) MarshalText() ([]byte, error) { return nil, errResultEncoded }
+
+var errResultEncoded = errors.New("kms: the result of Decrypt is not encoded: take its Plaintext")
+
 // opened is a DecryptResult, and where in its slice this call began to write.
 type opened struct {
 	DecryptResult
@@ -389,7 +403,7 @@ type opened struct {
 func (o opened) withhold() { clear(o.Plaintext[min(o.from, len(o.Plaintext)):]) }
 
 var opDecrypt = operation{
-	name: "Decrypt", tokens: true, params: cryptoParams,
+	name: "Decrypt", crypto: true, tokens: true, params: cryptoParams,
 	needs: []need{{action: "kms:Decrypt", states: inEnabled, usage: EncryptDecrypt}},
 }
 
@@ -409,7 +423,7 @@ func (c *Client) AppendDecrypt(ctx context.Context, dst, ciphertext []byte, ec E
 	var v violations
 	v.length("ciphertextBlob", len(ciphertext), 1, maxCiphertext)
 	v.context("encryptionContext", ec)
-	req.apply(0, &v, options)
+	req.apply(&v, options, true)
 	id, _, ok := req.source(&v, ciphertext)
 	res, err := do(ctx, c, &opDecrypt, &req, func(ctx context.Context, a admitted) (opened, error) {
 		out, m, err := a.decrypt(ctx, dst, ciphertext, id, ok)
@@ -423,9 +437,6 @@ func (c *Client) AppendDecrypt(ctx context.Context, dst, ciphertext []byte, ec E
 
 // source makes the first reference of a request the one that a ciphertext names, unless the caller named one.
 func (r *request) source(v *violations, ciphertext []byte) (id keyID, p materialPrefix, ok bool) {
-	if r.refs[0] != "" {
-		v.ref("keyId", r.refs[0])
-	}
 	r.invalid = v.err()
 	id, p, ok = messageKey(ciphertext)
 	switch {
@@ -460,7 +471,7 @@ func (a admitted) decrypt(ctx context.Context, dst, ciphertext []byte, id keyID,
 }
 
 var opReEncrypt = operation{
-	name: "ReEncrypt", tokens: true, params: reEncryptParams,
+	name: "ReEncrypt", crypto: true, tokens: true, params: reEncryptParams,
 	needs: []need{
 		{action: "kms:ReEncryptFrom", states: inEnabled, usage: EncryptDecrypt},
 		{action: "kms:ReEncryptTo", ref: 1, states: inEnabled, usage: EncryptDecrypt},
@@ -496,6 +507,9 @@ func (c *Client) ReEncrypt(ctx context.Context, ciphertext []byte, destinationRe
 	v.ref("destinationKeyId", destinationRef)
 	v.context("sourceEncryptionContext", in.SourceEncryptionContext)
 	v.context("destinationEncryptionContext", in.DestinationEncryptionContext)
+	if in.SourceKey != "" {
+		v.ref("sourceKeyId", in.SourceKey)
+	}
 	id, _, ok := req.source(&v, ciphertext)
 	return do(ctx, c, &opReEncrypt, &req, func(ctx context.Context, a admitted) (ReEncryptResult, error) {
 		plaintext, from, err := a.decrypt(ctx, nil, ciphertext, id, ok)
@@ -534,7 +548,7 @@ func (c *Client) NeedsReEncrypt(ctx context.Context, ciphertext []byte) (bool, e
 const maxRandom = 1024
 
 var opGenerateRandom = operation{
-	name:  "GenerateRandom",
+	name: "GenerateRandom", crypto: true,
 	needs: []need{{action: "kms:GenerateRandom", on: onAccount}},
 	params: func(r *request, e *audit.Event) {
 		e.Request = append(e.Request, slog.Int("numberOfBytes", r.number))

@@ -90,6 +90,21 @@ func TestEncryptRefuses(t *testing.T) {
 	}
 }
 
+// TestAnEmptyKeyIsNoKey: a setting that is empty does not lift the restriction that it was meant to be.
+func TestAnEmptyKeyIsNoKey(t *testing.T) {
+	r, key := ring(t)
+	out, err := r.Encrypt(t.Context(), key.ARN, []byte("x"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Decrypt(t.Context(), out.Ciphertext, nil, WithKey("")); !errors.Is(err, ErrValidation) {
+		t.Errorf("Decrypt: %v", err)
+	}
+	if _, err := r.Encrypt(t.Context(), key.ARN, []byte("x"), nil, WithKey(key.ARN)); !errors.Is(err, ErrValidation) {
+		t.Errorf("Encrypt with two keys: %v", err)
+	}
+}
+
 // TestEveryChangedByteIsRefused: whatever is changed, cut or added, the answer is one of two, and says nothing of what was wrong.
 func TestEveryChangedByteIsRefused(t *testing.T) {
 	r, key := ring(t)
@@ -374,13 +389,13 @@ func TestDataKeys(t *testing.T) {
 		if err != nil || !bytes.Equal(got.Plaintext, dk.Plaintext()) {
 			t.Errorf("%d bytes: %v", tc.n, err)
 		}
-		check := dk
+		check, held := dk, dk.Plaintext()
 		if err := dk.Use(func(p []byte) error { return errors.Join(nil, equal(p, got.Plaintext)) }); err != nil {
 			t.Error(err)
 		}
 		dk.Zero()
-		if !isZero(check.Plaintext()) {
-			t.Error("Zero leaves a copy")
+		if check.Plaintext() != nil || !isZero(held) || check.Use(func([]byte) error { return nil }) == nil {
+			t.Error("a wiped data key can be used")
 		}
 		hidden, err := r.GenerateDataKeyWithoutPlaintext(t.Context(), key.ARN, tc.spec, ec)
 		if err != nil {

@@ -27,6 +27,14 @@ var (
 // RandomBytes is a data key of n bytes, 1 to 1024.
 func RandomBytes(n int) DataKeySpec { return DataKeySpec{length: n} }
 
+// String returns the name of the spec, such as "AES_256", or the number of bytes.
+func (s DataKeySpec) String() string {
+	if s.name != "" {
+		return s.name
+	}
+	return fmt.Sprintf("%d bytes", s.length)
+}
+
 // A DataKey is a fresh key for use outside the keyring, and its ciphertext for keeping beside the data. Decrypt gives the plaintext back. It prints without the
 // plaintext, whatever the verb, and no encoder takes it: store Ciphertext.
 type DataKey struct {
@@ -36,17 +44,24 @@ type DataKey struct {
 	KeyMaterialID string
 }
 
-// Plaintext returns the data key itself: not a copy, so that [DataKey.Zero] wipes what it returned.
+// Plaintext returns the data key itself: not a copy, so that [DataKey.Zero] wipes what it returned. After Zero it returns nil.
 func (d DataKey) Plaintext() []byte {
 	var b []byte
 	_ = d.plaintext.Use(func(p []byte) error { b = p; return nil }) // the function returns nil
 	return b
 }
 
-// Use calls f with the data key and returns its error. f must not keep it.
-func (d DataKey) Use(f func(plaintext []byte) error) error { return d.plaintext.Use(f) }
+// Use calls f with the data key and returns its error. f must not keep it. After [DataKey.Zero] it returns an error and does not call f.
+func (d DataKey) Use(f func(plaintext []byte) error) error {
+	if d.plaintext.Len() == 0 {
+		return errNoDataKey
+	}
+	return d.plaintext.Use(f)
+}
 
-// Zero wipes the plaintext, for all copies of d. Call it when the key was used; Ciphertext stays.
+var errNoDataKey = errors.New("kms: the data key is empty, or was wiped")
+
+// Zero wipes the plaintext, for all copies of d. Call it when the key was used; Ciphertext stays. It must not run beside a use of the key.
 func (d DataKey) Zero() { d.plaintext.Zero() }
 
 func (d DataKey) withhold() {
@@ -80,7 +95,7 @@ func (DataKey) MarshalBinary() ([]byte, error) { return nil, errDataKeyEncoded }
 func (DataKey) GobEncode() ([]byte, error) { return nil, errDataKeyEncoded }
 
 var opGenerateDataKey = operation{
-	name: "GenerateDataKey", tokens: true, params: dataKeyParams,
+	name: "GenerateDataKey", crypto: true, tokens: true, params: dataKeyParams,
 	needs: []need{{action: "kms:GenerateDataKey", states: inEnabled, usage: EncryptDecrypt}},
 }
 
@@ -107,7 +122,7 @@ type EncryptedDataKey struct {
 func (d EncryptedDataKey) withhold() { clear(d.Ciphertext) }
 
 var opGenerateDataKeyWithoutPlaintext = operation{
-	name: "GenerateDataKeyWithoutPlaintext", tokens: true, params: dataKeyParams,
+	name: "GenerateDataKeyWithoutPlaintext", crypto: true, tokens: true, params: dataKeyParams,
 	needs: []need{{action: "kms:GenerateDataKeyWithoutPlaintext", states: inEnabled, usage: EncryptDecrypt}},
 }
 
@@ -125,10 +140,13 @@ func dataKeyRequest(ref string, spec DataKeySpec, ec EncryptionContext) request 
 	req := request{refs: [2]string{ref}, dataKey: spec, context: [2]EncryptionContext{ec}}
 	var v violations
 	v.ref("keyId", ref)
-	v.between("numberOfBytes", spec.length, 1, maxRandom)
+	if spec == (DataKeySpec{}) {
+		v.add("keySpec", "", "be given, unless numberOfBytes is")
+	} else {
+		v.between("numberOfBytes", spec.length, 1, maxRandom)
+	}
 	v.context("encryptionContext", ec)
-	req.apply(0, &v, nil)
-	req.refs[0] = ref
+	req.apply(&v, nil, false)
 	req.invalid = v.err()
 	return req
 }
@@ -153,7 +171,7 @@ func (a admitted) dataKey(ctx context.Context) (plaintext []byte, res EncryptedD
 
 // AEAD returns the key that ref names as a Tink AEAD that acts for this client: it satisfies tink.AEADWithContext. Each call is an Encrypt or a Decrypt with its
 // admission and its audit record. Associated data becomes the encryption context "associatedData", in hex, as Tink's AWS KMS client has it; none is no context.
-// Plaintexts have up to 4096 bytes.
+// Plaintexts have 1 to 4096 bytes, and associated data up to 4089.
 func (c *Client) AEAD(ref string) *AEAD { return &AEAD{client: c, ref: ref} }
 
 // An AEAD is a key as a Tink AEAD; see [Client.AEAD]. It is safe for concurrent use.

@@ -21,7 +21,7 @@ const (
 	ErrAccessDenied         Code = "AccessDeniedException"            // policies do not allow it, or nothing may be said
 	ErrAlreadyExists        Code = "AlreadyExistsException"           // the alias exists
 	ErrConflict             Code = "ConflictException"                // another rotation is too near
-	ErrDependencyTimeout    Code = "DependencyTimeoutException"       // the store cannot be reached
+	ErrDependencyTimeout    Code = "DependencyTimeoutException"       // the store cannot be reached, the context ended, or too many others change the same key
 	ErrDisabled             Code = "DisabledException"                // the key is disabled
 	ErrDryRun               Code = "DryRunOperationException"         // it would have succeeded, but the client is a dry run
 	ErrIncorrectKey         Code = "IncorrectKeyException"            // the named key did not make the ciphertext
@@ -114,6 +114,10 @@ func wrap(op, keyID string, err error) *Error {
 		e.Message, e.Err = "stored data is damaged", err
 	case errors.Is(err, keystore.ErrClosed), errors.Is(err, keystore.ErrFailed):
 		e.Message, e.Err = "the key store must be reopened", err
+	case errors.Is(err, keystore.ErrReadOnly):
+		e.Message, e.Err = "the key store is open for reading only", err
+	case errors.Is(err, keystore.ErrInvalid):
+		e.Message, e.Err = "the key store refuses a call that it must take", err
 	default:
 		e.Code, e.Message, e.Err = ErrDependencyTimeout, "the key store failed", err
 	}

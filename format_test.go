@@ -320,7 +320,7 @@ func TestSecondImplementationReadsTheRing(t *testing.T) {
 
 	ring := r.fields("ring", "ring")
 	index := ring[6]
-	if string(ring[1]) != "111122223333" || string(ring[2]) != "eu-central-1" || len(r.domains[string(ring[5])]) != 32 ||
+	if string(ring[1]) != "111122223333" || string(ring[2]) != "eu-central-1" || string(ring[7]) != "aws" || len(r.domains[string(ring[5])]) != 32 ||
 		hex.EncodeToString(derive(index, nil, "claviger/ring-id/v1", 16)) != v.RingID {
 		t.Errorf("ring: %q", ring)
 	}

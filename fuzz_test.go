@@ -66,7 +66,7 @@ func FuzzStoredRecord(f *testing.F) {
 		&versionRecord{number: 1, id: materialID{1}, material: []byte("secret"), created: 2, rotation: RotationOnDemand, previous: [32]byte{3}},
 		&indexRecord{id: materialID{1}, created: 2, rotation: RotationAutomatic},
 		&aliasRecord{target: keyID{raw: [16]byte{1}}, created: 2, updated: 3},
-		&ringRecord{account: "111122223333", region: "r", created: 1, seen: 2, newest: [8]byte{3}, index: [32]byte{4}},
+		&ringRecord{account: "111122223333", region: "r", partition: "p", created: 1, seen: 2, newest: [8]byte{3}, index: [32]byte{4}},
 		&dueRecord{id: keyID{raw: [16]byte{1}}},
 		&deadRecord{id: keyID{raw: [16]byte{1}}, destroyed: 1},
 	} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"iter"
 	"log/slog"
 	"slices"
@@ -43,7 +44,7 @@ func parseKeyPolicy(text string) (*PolicyDocument, error) {
 	for c := range doc.Conditions() {
 		if c.Operator.Set == policy.ForAllValues && slices.Contains([]string{"kms:encryptioncontext", "aws:requesttag"}, c.Key.Name) {
 			return nil, faultf(ErrMalformedPolicy, "OverlyPermissiveCondition: Using the ForAllValues set operator with a single-valued condition key "+
-				"matches requests without the key or with an empty value (statement %d)", c.Statement+1)
+				"matches requests without the key or with an empty value (Statement[%d])", c.Statement)
 		}
 	}
 	return doc, nil
@@ -96,6 +97,8 @@ func (r *ringID) defaultPolicy(more ...statement) string {
 // DefaultPolicy returns a key policy of the kind that the AWS console writes, for [CreateKeyInput] or PutKeyPolicy: the account's root user may do everything,
 // administrators may manage the key and not use it, users may use it and not manage it. With neither it is the policy that a key gets without one. A caller
 // made by [Role] stands for all sessions of the role, one made by [Session] for that session. It fails for a caller who cannot be named in a policy.
+//
+// Aliases, and everything else that has no key, are not in a key policy's gift: they stay with the root user.
 func (k *Keyring) DefaultPolicy(administrators, users []Caller) (string, error) {
 	var more []statement
 	principals := func(callers []Caller) ([]string, error) {
@@ -104,7 +107,7 @@ func (k *Keyring) DefaultPolicy(administrators, users []Caller) (string, error) 
 			id := k.c.identify(c)
 			switch {
 			case !id.valid:
-				return nil, errors.New("kms: DefaultPolicy: a caller is not valid")
+				return nil, errors.New("kms: DefaultPolicy: a caller is not valid: names are those of IAM, and no ARNs")
 			case c.kind == policy.Service:
 				return nil, errors.New("kms: DefaultPolicy: a service is neither administrator nor user")
 			case c.kind == policy.AssumedRole && c.anySession:
@@ -131,7 +134,11 @@ func (k *Keyring) DefaultPolicy(administrators, users []Caller) (string, error) 
 		grants.Condition = map[string]map[string]string{"Bool": {"kms:GrantIsForAWSResource": "true"}}
 		more = append(more, allowStatement("Allow use of the key", arns, userActions), grants)
 	}
-	return k.c.ring.defaultPolicy(more...), nil
+	text := k.c.ring.defaultPolicy(more...)
+	if _, err := parseKeyPolicy(text); err != nil {
+		return "", fmt.Errorf("kms: DefaultPolicy: %w", err)
+	}
+	return text, nil
 }
 
 // What the console's policy gives to administrators and to users of a symmetric key.

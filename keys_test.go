@@ -88,7 +88,7 @@ func TestUnknownReferences(t *testing.T) {
 		"alias/nothing":                                      "NotFoundException: Alias arn:aws:kms:eu-central-1:111122223333:alias/nothing is not found.",
 		"alias/b*d":                                          "NotFoundException: Alias arn:aws:kms:eu-central-1:111122223333:alias/b*d is not found.",
 		"arn:aws:kms:us-east-1:111122223333:key/" + id:       "NotFoundException: Invalid arn us-east-1",
-		"arn:aws:kms:eu-central-1:444455556666:key/" + id:    "AccessDeniedException: the resource does not exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies access",
+		"arn:aws:kms:eu-central-1:444455556666:key/" + id:    "AccessDeniedException: User: arn:aws:iam::111122223333:root is not authorized to perform: kms:DescribeKey on this resource because the resource does not exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies access",
 		"arn:aws:s3:::bucket":                                "InvalidArnException",
 		"arn:aws-cn:kms:eu-central-1:111122223333:key/" + id: "InvalidArnException",
 		"arn:aws:kms:eu-central-1:111122223333:grant/" + id:  "InvalidArnException",

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/claviger/kms/audit"
 	"github.com/claviger/kms/internal/arn"
 	"github.com/claviger/kms/internal/cache"
+	"github.com/claviger/kms/internal/record"
 	"github.com/claviger/kms/internal/testhook"
 	"github.com/claviger/kms/keystore"
 	"github.com/claviger/kms/keystore/memory"
@@ -33,7 +35,7 @@ type Config struct {
 	// and RecoveryRoots that can. Each root has a name of its own; see [rootkey.WithName].
 	RecoveryRoots []rootkey.Root
 
-	// RingID pins the ring, as 32 hex digits: a store that holds another ring is refused. [Keyring.ID] tells the id, which commits to a secret of the ring. Pin it
+	// RingID pins the ring, as 32 hex digits: a store that holds another ring, or none, is refused. [Keyring.ID] tells the id, which commits to a secret of the ring. Pin it
 	// where somebody else can write the store and can also wrap under the root, as with a root key in a cloud.
 	RingID string
 
@@ -43,7 +45,7 @@ type Config struct {
 	// Region is the Region in the keys' ARNs. A ring keeps the one it was made with; the default for a new one is "local".
 	Region string
 
-	// Partition is the partition in the keys' ARNs; the default is "aws".
+	// Partition is the partition in the keys' ARNs. A ring keeps the one it was made with; the default for a new one is "aws".
 	Partition string
 
 	// Audit takes the record of every operation, and every operation waits for it: one that cannot be recorded does not happen. Package audit makes sinks that
@@ -85,6 +87,12 @@ func (cfg *Config) complete() error {
 	switch {
 	case cfg.Store != nil && cfg.Root == nil:
 		return errors.New("Config.Root: required with a Store")
+	case cfg.Store == nil && (cfg.Root != nil || len(cfg.RecoveryRoots) > 0 || cfg.RingID != ""):
+		return errors.New("Config.Store: required with a Root, RecoveryRoots or a RingID")
+	case isNilPointer(cfg.Store) || isNilPointer(cfg.Root):
+		return errors.New("Config.Store and Config.Root: a nil pointer, as of a constructor that failed")
+	case cfg.RingID != "" && !readHex(make([]byte, len(record.RingID{})), cfg.RingID):
+		return errors.New("Config.RingID: want 32 lower-case hex digits")
 	case cfg.AccountID != "" && !arn.IsAccountID(cfg.AccountID):
 		return errors.New("Config.AccountID: want twelve digits")
 	case cfg.Region != "" && !arn.IsRegion(cfg.Region):
@@ -109,13 +117,18 @@ func (cfg *Config) complete() error {
 		cfg.Root = root
 	}
 	if err := checkRoots(cfg.roots()); err != nil {
-		return fmt.Errorf("Config.Root: %w", err)
+		return fmt.Errorf("Config.Root and Config.RecoveryRoots: %w", err)
 	}
-	setDefault(&cfg.Partition, DefaultPartition)
 	setDefault(&cfg.MaxStaleness, DefaultMaxStaleness)
 	setDefault(&cfg.CacheSize, DefaultCacheSize)
 	setDefault(&cfg.MinRotationPeriod, minRotationPeriod)
 	return nil
+}
+
+// isNilPointer reports whether an interface holds a pointer that is nil.
+func isNilPointer(v any) bool {
+	r := reflect.ValueOf(v)
+	return r.Kind() == reflect.Pointer && r.IsNil()
 }
 
 func setDefault[T comparable](p *T, v T) {
@@ -163,7 +176,7 @@ type Keyring struct{ *Client }
 // Open opens the keyring that a store holds, or makes one in an empty store. It reads a handful of records and scans nothing. The caller closes the ring, and
 // after it the store.
 //
-// A wrong root key is an error that matches [rootkey.ErrWrongKey]. A store that holds a ring of another id, account or Region than the Config states is
+// Its errors have no [Code], and are no [Error]. A wrong root key is one that matches [rootkey.ErrWrongKey]. A store that holds a ring of another id, account or Region than the Config states is
 // refused, and so is one that holds records but no ring.
 func Open(ctx context.Context, cfg Config) (*Keyring, error) {
 	if err := cfg.complete(); err != nil {
@@ -172,6 +185,7 @@ func Open(ctx context.Context, cfg Config) (*Keyring, error) {
 	isNew := cfg
 	setDefault(&isNew.AccountID, DefaultAccountID)
 	setDefault(&isNew.Region, DefaultRegion)
+	setDefault(&isNew.Partition, DefaultPartition)
 	ring, err := openRing(ctx, &cfg, &isNew)
 	if err != nil {
 		return nil, fmt.Errorf("kms: open: %w", err)
@@ -225,7 +239,7 @@ func (c *Client) WithGrantTokens(tokens ...string) *Client {
 }
 
 // DryRun returns a copy of the client that checks and never acts: an operation that would have succeeded returns [ErrDryRun], any other the error it would
-// have returned.
+// have returned. Cryptography is not tried: a Decrypt whose ciphertext or context is wrong passes.
 func (c *Client) DryRun() *Client {
 	v := *c
 	v.dryRun = true

@@ -28,7 +28,7 @@ const (
 )
 
 // ErrClock is what [Keyring.Maintain] reports when the clocks do not agree: nothing was destroyed.
-var ErrClock = errors.New("kms: the clocks disagree, or went back: no key is destroyed until they agree")
+var ErrClock = errors.New("the clocks disagree, or went back: no key is destroyed until they agree")
 
 // A MaintainReport tells what one call of [Keyring.Maintain] did.
 type MaintainReport struct {
@@ -69,7 +69,10 @@ func (k *Keyring) Maintain(ctx context.Context) (MaintainReport, error) {
 	at, now := c.clock.read()
 	clockErr := c.checkClocks(ctx, at, now)
 	err := c.maintainDue(ctx, now, clockErr == nil, &report)
-	return report, errors.Join(clockErr, err)
+	if err = errors.Join(clockErr, err); err != nil {
+		err = fmt.Errorf("kms: Maintain: %w", err)
+	}
+	return report, err
 }
 
 // checkClocks compares the clocks with what they said when the ring was opened, and with the time that the ring has seen. The comparison reaches back to the

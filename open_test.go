@@ -15,6 +15,7 @@ import (
 	"github.com/claviger/kms/keystore"
 	"github.com/claviger/kms/keystore/memory"
 	"github.com/claviger/kms/rootkey"
+	"github.com/claviger/kms/rootkey/keyfile"
 )
 
 func gcmKey(b byte) []byte { return bytes.Repeat([]byte{b}, 32) }
@@ -39,6 +40,7 @@ func TestReopen(t *testing.T) {
 	}{
 		"account":     {func(c *kms.Config) { c.AccountID = "444455556666" }, "account"},
 		"region":      {func(c *kms.Config) { c.Region = "us-east-1" }, "Region"},
+		"partition":   {func(c *kms.Config) { c.Partition = "aws-cn" }, "partition"},
 		"ring":        {func(c *kms.Config) { c.RingID = strings.Repeat("0", 32) }, "pins another"},
 		"root":        {func(c *kms.Config) { c.Root = newGCMRoot(t, gcmKey(2)) }, "root"},
 		"root's name": {func(c *kms.Config) { c.Root = rootkey.WithName("other", root) }, "no wrap"},
@@ -66,17 +68,22 @@ func TestConfigIsChecked(t *testing.T) {
 		message string
 	}{
 		"no root":       {kms.Config{Store: memory.New()}, "Config.Root"},
+		"no store":      {kms.Config{Root: root}, "Config.Store"},
+		"pinned memory": {kms.Config{RingID: strings.Repeat("0", 32)}, "Config.Store"},
+		"nil pointer":   {kms.Config{Store: (*memory.Store)(nil), Root: root}, "nil pointer"},
+		"nil root too":  {kms.Config{Store: memory.New(), Root: (*keyfile.Root)(nil)}, "nil pointer"},
+		"ring id":       {kms.Config{Store: memory.New(), Root: root, RingID: "zz"}, "want 32 lower-case hex digits"},
 		"account":       {kms.Config{AccountID: "123"}, "Config.AccountID"},
 		"region":        {kms.Config{Region: "EU west"}, "Config.Region"},
 		"partition":     {kms.Config{Partition: "a:b"}, "Config.Partition"},
 		"staleness":     {kms.Config{MaxStaleness: time.Hour}, "Config.MaxStaleness"},
 		"negative":      {kms.Config{MaxStaleness: -1}, "Config.MaxStaleness"},
 		"cache":         {kms.Config{CacheSize: -1}, "Config.CacheSize"},
-		"same name":     {kms.Config{Root: root, RecoveryRoots: []rootkey.Root{root}}, "two root keys are named"},
-		"nil root":      {kms.Config{Root: root, RecoveryRoots: []rootkey.Root{nil}}, "nil"},
-		"many roots":    {kms.Config{Root: root, RecoveryRoots: many}, "at most 8"},
-		"no name":       {kms.Config{Root: rootkey.WithName("", root)}, "name"},
-		"a longer name": {kms.Config{Root: rootkey.WithName(strings.Repeat("x", 65), root)}, "name"},
+		"same name":     {kms.Config{Store: memory.New(), Root: root, RecoveryRoots: []rootkey.Root{root}}, "two root keys are named"},
+		"nil root":      {kms.Config{Store: memory.New(), Root: root, RecoveryRoots: []rootkey.Root{nil}}, "nil"},
+		"many roots":    {kms.Config{Store: memory.New(), Root: root, RecoveryRoots: many}, "at most 8"},
+		"no name":       {kms.Config{Store: memory.New(), Root: rootkey.WithName("", root)}, "name"},
+		"a longer name": {kms.Config{Store: memory.New(), Root: rootkey.WithName(strings.Repeat("x", 65), root)}, "name"},
 	} {
 		if _, err := kms.Open(t.Context(), tc.cfg); err == nil || !strings.Contains(err.Error(), tc.message) {
 			t.Errorf("%s: %v", name, err)
@@ -248,6 +255,32 @@ func TestDamagedRecords(t *testing.T) {
 			t.Errorf("%s damaged: %d ciphertexts do not decrypt, want %d", item.Name, len(failed), want)
 		}
 		check(t, ring.Close())
+	}
+}
+
+// TestAPinnedRingIsNotMade: a store that is empty where a ring is expected is not filled with another one.
+func TestAPinnedRingIsNotMade(t *testing.T) {
+	store := memory.New()
+	_, err := kms.Open(t.Context(), kms.Config{Store: store, Root: newGCMRoot(t, gcmKey(1)), RingID: strings.Repeat("0", 32)})
+	if err == nil || !strings.Contains(err.Error(), "empty") {
+		t.Errorf("%v", err)
+	}
+	if items := must(store.List(t.Context(), "", "", 10))(t); len(items) != 0 {
+		t.Errorf("the store holds %d items", len(items))
+	}
+}
+
+// TestAPartitionIsKept: the ARNs of a ring do not change with the Config.
+func TestAPartitionIsKept(t *testing.T) {
+	cfg := kms.Config{Store: memory.New(), Root: newGCMRoot(t, gcmKey(1)), Partition: "aws-cn", Region: "cn-north-1", AccountID: "111122223333"}
+	ring := must(kms.Open(t.Context(), cfg))(t)
+	key := must(ring.CreateKey(t.Context(), kms.CreateKeyInput{}))(t)
+	check(t, ring.Close())
+	cfg.Partition, cfg.Region, cfg.AccountID = "", "", ""
+	ring = must(kms.Open(t.Context(), cfg))(t)
+	defer ring.Close()
+	if got := must(ring.DescribeKey(t.Context(), key.ARN))(t); got.ARN != key.ARN || !strings.HasPrefix(got.ARN, "arn:aws-cn:kms:cn-north-1:") {
+		t.Errorf("%s became %s", key.ARN, got.ARN)
 	}
 }
 

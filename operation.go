@@ -17,6 +17,7 @@ import (
 type operation struct {
 	name    string // as AWS KMS calls it, and as the audit trail does
 	changes bool   // it writes: its event is offered before its commit
+	crypto  bool   // it uses key material: a dry run ends before its work
 	tokens  bool   // it takes grant tokens
 	needs   []need
 	params  func(r *request, e *audit.Event) // adds what the caller asked, for the record
@@ -104,13 +105,14 @@ type call struct {
 	event  audit.Event
 	told   bool // the event was accepted
 
-	keys     [3]*key   // by need; nil where a need has no key
-	aliases  [3]string // by need; the alias that the caller named it by
-	index    int       // the need that is being looked at
-	admitted bool
-	names    []string
-	buffer   []byte
-	input    policy.Request
+	keys    [3]*key   // by need; nil where a need has no key
+	aliases [3]string // by need; the alias that the caller named it by
+	index   int       // the need that is being looked at
+
+	authorized bool // the caller may know the keys
+	names      []string
+	buffer     []byte
+	input      policy.Request
 }
 
 // admitted is proof that a call passed every check: its keys can be used and changed through it alone. Only admit makes one.
@@ -158,7 +160,7 @@ func do[R any](ctx context.Context, c *Client, op *operation, req *request, run 
 		}
 		err = pause(ctx, try)
 	}
-	if err == nil && c.dryRun { // of a change that would have changed nothing
+	if err == nil && c.dryRun { // it has read, or would have changed nothing
 		err = errDryRun
 	}
 	err = cl.finish(ctx, err)
@@ -225,7 +227,7 @@ func (cl *call) admit(ctx context.Context, again bool) (admitted, error) {
 		return admitted{}, err
 	}
 	if !cl.client.caller.valid {
-		return admitted{}, faultf(ErrAccessDenied, "the caller is not valid: it has no name, or one that IAM would refuse")
+		return admitted{}, faultf(ErrAccessDenied, "The caller is not valid: it has no name, or one that IAM would refuse. Names are no ARNs.")
 	}
 	if cl.op.tokens && len(cl.client.tokens) > 0 {
 		return admitted{}, faultf(ErrInvalidGrantToken, "a grant token is not one of this keyring")
@@ -246,14 +248,16 @@ func (cl *call) admit(ctx context.Context, again bool) (admitted, error) {
 			return admitted{}, err
 		}
 	}
+	cl.authorized = true
 	for i := range cl.op.needs {
+		cl.index = i
 		if k := cl.keys[i]; k != nil {
 			if err := cl.op.needs[i].check(k, cl.op); err != nil {
 				return admitted{}, err
 			}
 		}
 	}
-	if cl.client.dryRun && !cl.op.changes {
+	if cl.client.dryRun && cl.op.crypto {
 		return admitted{}, errDryRun
 	}
 	for i, k := range cl.keys {
@@ -261,7 +265,7 @@ func (cl *call) admit(ctx context.Context, again bool) (admitted, error) {
 			cl.keys[i] = cl.client.c.rotateDue(ctx, k, cl.now)
 		}
 	}
-	cl.index, cl.admitted = 0, true
+	cl.index = 0
 	return admitted{cl}, nil
 }
 
@@ -300,7 +304,7 @@ func (cl *call) resolve(ctx context.Context, i int, again bool) error {
 		err = cl.notFound(n)
 	}
 	if err != nil {
-		if cl.isHidden() && !errors.Is(err, context.Canceled) && isRefusal(err) {
+		if err == errForeign || cl.isHidden() && isRefusal(err) {
 			return cl.denied(n.action, "", hiddenResource)
 		}
 		return err
@@ -413,17 +417,21 @@ func (cl *call) finish(ctx context.Context, err error) error {
 	}
 	e := wrap(cl.op.name, cl.subject(), err)
 	cl.failed(e)
-	_ = cl.tell(ctx) // a failure stays the failure it is
+	if refused := cl.tell(ctx); refused != nil { // a failure stays the failure it is, and tells that its record is missing
+		e.Err = errors.Join(e.Err, refused)
+	}
 	return e
 }
 
 // subject names the key in an error, as far as the caller may know it.
 func (cl *call) subject() string {
 	switch k, ref := cl.keys[cl.index], cl.req.refs[cl.need().ref]; {
-	case !cl.admitted && cl.isHidden():
+	case !cl.authorized && cl.isHidden():
 		return ""
 	case k != nil:
 		return k.arn
+	case cl.authorized && cl.keys[1] != nil: // of an operation on an alias, whose first need has no key
+		return cl.keys[1].arn
 	case ref != "":
 		return printable(ref)
 	default:

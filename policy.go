@@ -65,6 +65,9 @@ const (
 // account it allows the account's root user; for everyone else it only delegates to IAM policies. An action without a key is the root user's. What IAM
 // policies, permissions boundaries, session policies, grants and the policies of other accounts would allow is not allowed, since none is known here.
 func Evaluate(in EvaluateInput) Decision {
+	if in.Request == nil {
+		return Decision{Statement: policy.None}
+	}
 	p := &in.Request.Principal
 	d := Decision{Statement: policy.None, document: in.KeyPolicy, missing: identityBased, action: in.Request.Action}
 	sameAccount := p.Account != "" && p.Account == in.Account
@@ -102,7 +105,8 @@ func Evaluate(in EvaluateInput) Decision {
 	return d
 }
 
-// Reason says why, in the words of AWS KMS, and names the statement that decided by its Sid or its number.
+// Reason says why, in the words of AWS KMS, and names the statement that decided by its Sid or its place. AWS KMS says that no identity-based policy allows an
+// action also where a statement names the caller and its condition is not met; [policy.Document.Explain] tells what became of each statement.
 func (d Decision) Reason() string {
 	switch d.Outcome {
 	case Allowed:
@@ -117,10 +121,10 @@ func (d Decision) Reason() string {
 	}
 }
 
-// statement names the deciding statement: by its Sid, or by its number, counted from 1.
+// statement names the deciding statement: by its Sid, or as parse errors do, by its place in the document.
 func (d Decision) statement() string {
 	if sid := d.document.Sid(d.Statement); sid != "" {
-		return fmt.Sprintf("statement %q", sid)
+		return fmt.Sprintf("Statement %q", sid)
 	}
-	return fmt.Sprintf("statement %d", d.Statement+1)
+	return fmt.Sprintf("Statement[%d]", d.Statement)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/claviger/kms/audit"
@@ -108,12 +109,16 @@ var opEnableKeyRotation = operation{
 	needs: []need{{action: "kms:EnableKeyRotation", forms: keyForm, states: inEnabled, rotatable: true}},
 	params: func(r *request, e *audit.Event) {
 		keyParam(r, e)
-		e.Request = append(e.Request, slog.Int("rotationPeriodInDays", int(r.period/Day)))
+		if r.period%Day == 0 {
+			e.Request = append(e.Request, slog.Int("rotationPeriodInDays", int(r.period/Day)))
+		} else {
+			e.Request = append(e.Request, slog.String("rotationPeriodInDays", fractionOfDay(r.period)))
+		}
 	},
 }
 
-// EnableKeyRotation makes a key rotate by itself, first one period from now. The period is 90 to 2560 days, or less where Config.MinRotationPeriod permits it; zero
-// means 365 days. Calling it again changes the period, counted from now. Old material keeps decrypting what was encrypted under it.
+// EnableKeyRotation makes a key rotate by itself, first one period from now. The period is 90 to 2560 whole days ([Day]), or less where Config.MinRotationPeriod
+// permits it, and then, below a day, of any length; zero means 365 days. Calling it again changes the period, counted from now. Old material keeps decrypting what was encrypted under it.
 func (c *Client) EnableKeyRotation(ctx context.Context, ref string, period time.Duration) error {
 	req := &request{refs: [2]string{ref}, period: period}
 	setDefault(&req.period, defaultRotationPeriod)
@@ -125,6 +130,9 @@ func (c *Client) EnableKeyRotation(ctx context.Context, ref string, period time.
 	if req.period > maxRotationPeriod {
 		v.add("rotationPeriodInDays", days(req.period), "have value less than or equal to "+days(maxRotationPeriod))
 	}
+	if req.period > Day && req.period%Day != 0 {
+		v.add("rotationPeriodInDays", days(req.period), "be a whole number of days")
+	}
 	req.invalid = v.err()
 	return c.changeKey(ctx, &opEnableKeyRotation, req, func(a admitted, next *keyRecord) (bool, error) {
 		if next.rotation.period == int64(a.req.period) {
@@ -135,8 +143,16 @@ func (c *Client) EnableKeyRotation(ctx context.Context, ref string, period time.
 	})
 }
 
-// days writes a period in days, with a fraction where it has one.
-func days(d time.Duration) string { return fmt.Sprint(d.Hours() / 24) }
+// days writes a period for people: in days, or if it is no whole number of them with its units, since 365 is easily meant for days.
+func days(d time.Duration) string {
+	if d%Day == 0 {
+		return fmt.Sprint(int(d / Day))
+	}
+	return d.String()
+}
+
+// fractionOfDay writes a period in days, for conditions and records.
+func fractionOfDay(d time.Duration) string { return strconv.FormatFloat(d.Hours()/24, 'f', -1, 64) }
 
 var opDisableKeyRotation = operation{
 	name: "DisableKeyRotation", changes: true, params: keyParam,
@@ -192,7 +208,7 @@ func (c *Client) RotateKeyOnDemand(ctx context.Context, ref string) (keyARN stri
 				"No more on-demand rotations can be performed for this key: %s", k.arn)
 		}
 		if k.rotation.period != 0 && k.rotation.next-a.now <= int64(rotationDistance) {
-			return "", faultf(ErrConflict, "An automatic rotation of %s is due within %v.", k.arn, rotationDistance)
+			return "", faultf(ErrConflict, "An automatic rotation of %s is due within %d minutes.", k.arn, int(rotationDistance.Minutes()))
 		}
 		next := k.clone()
 		next.rotation.onDemand++

@@ -102,7 +102,7 @@ func TestRotationPeriods(t *testing.T) {
 	f := open(t)
 	key := f.create()
 	for period, want := range map[time.Duration]kms.Code{
-		0: "", 90 * kms.Day: "", 2560 * kms.Day: "", 90*kms.Day - 1: kms.ErrValidation, 2560*kms.Day + 1: kms.ErrValidation, -kms.Day: kms.ErrValidation, time.Hour: kms.ErrValidation,
+		0: "", 90 * kms.Day: "", 2560 * kms.Day: "", 90*kms.Day - 1: kms.ErrValidation, 2560*kms.Day + 1: kms.ErrValidation, 100*kms.Day + 12*time.Hour: kms.ErrValidation, 365: kms.ErrValidation, -kms.Day: kms.ErrValidation, time.Hour: kms.ErrValidation,
 	} {
 		wantCode(t, f.EnableKeyRotation(t.Context(), key.ARN, period), want)
 	}

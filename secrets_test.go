@@ -152,7 +152,7 @@ func TestDataKeysAreNotEncoded(t *testing.T) {
 		t.Errorf("the log holds %s", name)
 	}
 	var zero DataKey
-	if zero.Zero(); len(zero.Plaintext()) != 0 || zero.Use(func([]byte) error { return nil }) != nil {
+	if zero.Zero(); len(zero.Plaintext()) != 0 || zero.Use(func([]byte) error { return nil }) == nil {
 		t.Error("the zero data key does not work")
 	}
 }

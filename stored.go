@@ -101,12 +101,13 @@ type aliasRecord struct {
 
 // A ringRecord is what is kept of the ring itself.
 type ringRecord struct {
-	account string
-	region  string
-	created int64
-	seen    int64    // the latest time that Maintain saw
-	newest  [8]byte  // the domain key that seals
-	index   [32]byte // secret: keys the hashes of names
+	account   string
+	region    string
+	partition string
+	created   int64
+	seen      int64    // the latest time that Maintain saw
+	newest    [8]byte  // the domain key that seals
+	index     [32]byte // secret: keys the hashes of names
 }
 
 // A field ties a tag to the variable that its value is written from and read into.
@@ -312,5 +313,6 @@ func (r *ringRecord) fields() []field {
 		numberField(4, &r.seen),
 		bytesField(5, r.newest[:]),
 		bytesField(6, r.index[:]),
+		textField(7, &r.partition),
 	}
 }

@@ -42,7 +42,7 @@ type Event struct {
 	Details    []slog.Attr // serviceEventDetails of a ServiceEvent
 	Resources  []Resource
 
-	ErrorCode    string // "" when the operation succeeded
+	ErrorCode    string // "" when the operation succeeded; the name of the exception, but AccessDenied for AccessDeniedException, as CloudTrail has it
 	ErrorMessage string
 
 	id, requestID string // see ID

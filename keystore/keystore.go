@@ -116,4 +116,5 @@ var (
 	ErrClosed   = errors.New("keystore: store is closed")
 	ErrFailed   = errors.New("keystore: store failed and must be reopened")
 	ErrDamaged  = errors.New("keystore: stored data is damaged")
+	ErrReadOnly = errors.New("keystore: store is open for reading only") // of a Commit
 )

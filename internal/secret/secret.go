@@ -23,10 +23,10 @@ var errRefused = errors.New("secret: bytes are never encoded")
 // fields and would print a slice there. The zero Bytes is empty and works. Bytes cannot be compared with ==; see [Bytes.Equal].
 //
 // Bytes is safe for concurrent use except for [Bytes.Zero], which needs the only owner.
-type Bytes struct{ get func() []byte }
+type Bytes struct{ get func() *[]byte }
 
 // New returns Bytes that own b: the caller must not use b afterwards.
-func New(b []byte) Bytes { return Bytes{get: func() []byte { return b }} }
+func New(b []byte) Bytes { return Bytes{get: func() *[]byte { return &b }} }
 
 // Copy returns Bytes that own a copy of b.
 func Copy(b []byte) Bytes { return New(slices.Clone(b)) }
@@ -35,7 +35,7 @@ func (s Bytes) bytes() []byte {
 	if s.get == nil {
 		return nil
 	}
-	return s.get()
+	return *s.get()
 }
 
 // Len returns the number of bytes.
@@ -50,8 +50,14 @@ func (s Bytes) Clone() []byte { return slices.Clone(s.bytes()) }
 // Equal reports whether s and t hold the same bytes, in time that depends on their lengths only.
 func (s Bytes) Equal(t Bytes) bool { return subtle.ConstantTimeCompare(s.bytes(), t.bytes()) == 1 }
 
-// Zero overwrites the bytes. Only the single owner of s may call it.
-func (s Bytes) Zero() { clear(s.bytes()) }
+// Zero overwrites the bytes and empties s and all its copies, so that nobody goes on with zeros. Only the single owner of s may call it.
+func (s Bytes) Zero() {
+	if s.get != nil {
+		b := s.get()
+		clear(*b)
+		*b = nil
+	}
+}
 
 // Format implements [fmt.Formatter] and prints [Redacted] whatever the verb.
 func (Bytes) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, Redacted) }

@@ -96,8 +96,11 @@ func TestUse(t *testing.T) {
 	if !s.Equal(secret.Copy([]byte(canary))) || s.Equal(secret.Copy([]byte("other"))) || s.Equal(secret.Bytes{}) {
 		t.Error("Equal is wrong")
 	}
-	s.Zero()
-	if !s.Equal(secret.New(make([]byte, len(canary)))) {
+	held, copied := []byte(canary), secret.Bytes{}
+	owned := secret.New(held)
+	copied = owned
+	owned.Zero()
+	if owned.Len() != 0 || copied.Len() != 0 || string(held) != string(make([]byte, len(canary))) {
 		t.Error("Zero leaves bytes")
 	}
 	if string(clone) != canary {

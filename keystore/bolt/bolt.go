@@ -32,7 +32,7 @@ type Options struct {
 	// LockTimeout is how long Open waits for another process to close the file before it fails with [ErrLocked]. Zero means 500 ms.
 	LockTimeout time.Duration
 
-	// ReadOnly opens an existing file for Get and List; Commit fails with [keystore.ErrInvalid]. Several processes may do so at a time, but none may have the
+	// ReadOnly opens an existing file for Get and List; Commit fails with [keystore.ErrReadOnly]. Several processes may do so at a time, but none may have the
 	// file open for writing. It also salvages: a file whose newest state or list of free pages is damaged, which Open otherwise refuses, is read as far as it is
 	// whole, and may then be as old as the commit before the last.
 	ReadOnly bool

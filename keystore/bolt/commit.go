@@ -12,8 +12,6 @@ import (
 	"github.com/claviger/kms/keystore"
 )
 
-var errReadOnly = fmt.Errorf("%w: store is open for reading only", keystore.ErrInvalid)
-
 // Commit implements [keystore.Store]. If ctx ends while the commit still waits for another group to be written, it is withdrawn without effect; once its own
 // group is begun, Commit waits for the outcome, however ctx fares. After [keystore.ErrUnknown] the store has failed, and the outcome is seen on reopening.
 func (s *Store) Commit(ctx context.Context, changes []keystore.Change) (keystore.Revision, error) {
@@ -29,7 +27,7 @@ func (s *Store) Commit(ctx context.Context, changes []keystore.Change) (keystore
 	case s.closed:
 		return 0, keystore.ErrClosed
 	case s.readOnly:
-		return 0, errReadOnly
+		return 0, keystore.ErrReadOnly
 	}
 	m := newMember(ctx, changes)
 	s.queue.join(m)

@@ -140,8 +140,8 @@ func TestReadOnly(t *testing.T) {
 		if damage, err := m.compareStore(t, s); damage != 0 || err != nil {
 			t.Errorf("%d errors, %v", damage, err)
 		}
-		if _, err := s.Commit(t.Context(), puts("a", 0)); !errors.Is(err, keystore.ErrInvalid) {
-			t.Errorf("Commit: got %v, want ErrInvalid", err)
+		if _, err := s.Commit(t.Context(), puts("a", 0)); !errors.Is(err, keystore.ErrReadOnly) {
+			t.Errorf("Commit: got %v, want ErrReadOnly", err)
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)

@@ -121,7 +121,7 @@ func (m sample) compare(r reader) (damage int, err error) {
 		}
 		for j, r := range page {
 			if w := m.records[want[i+j]]; r.Name != w.Name || r.Revision != w.Revision || !bytes.Equal(r.Value, w.Value) {
-				return 0, fmt.Errorf("List after record %d: wrong record %d", i, j)
+				return 0, fmt.Errorf("List after record %d: wrong record %d: %q of revision %d, want %q", i, j, r.Name, r.Revision, w.Name)
 			}
 		}
 	}

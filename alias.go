@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/claviger/kms/audit"
+	"github.com/claviger/kms/internal/record"
 	"github.com/claviger/kms/keystore"
 )
 
@@ -68,7 +69,7 @@ var opCreateAlias = operation{
 func (c *Client) CreateAlias(ctx context.Context, name, targetRef string) error {
 	_, err := do(ctx, c, &opCreateAlias, aliasRequest(name, targetRef, true), func(ctx context.Context, a admitted) (struct{}, error) {
 		a.addAlias(a.req.alias)
-		from, err := a.freeAlias(ctx)
+		from, changes, err := a.freeAlias(ctx)
 		if err != nil {
 			return struct{}{}, err
 		}
@@ -78,32 +79,35 @@ func (c *Client) CreateAlias(ctx context.Context, name, targetRef string) error 
 		}
 		b := a.batch()
 		b.put(kindAlias, a.req.alias, from, &aliasRecord{target: next.id, created: a.now, updated: a.now})
-		return struct{}{}, a.commit(ctx, b, a.change(1, next))
+		return struct{}{}, a.commit(ctx, b, append(changes, a.change(1, next))...)
 	})
 	return err
 }
 
-// freeAlias returns the source of the alias's record: none, or one left behind by a key that is gone.
-func (a admitted) freeAlias(ctx context.Context) (source, error) {
+// freeAlias returns the source of the alias's record: none, or one left behind by a key that is gone. A key whose waiting period is over gives the alias up in
+// the same commit, so that it has not if somebody cancels its deletion by another clock.
+func (a admitted) freeAlias(ctx context.Context) (source, []keyChange, error) {
 	core := a.client.c
 	var old aliasRecord
 	from, _, err := core.read(ctx, kindAlias, a.req.alias, &old)
 	if errors.Is(err, keystore.ErrNotFound) {
-		return source{}, nil
+		return source{}, nil, nil
 	}
 	if err != nil {
-		return source{}, err
+		return source{}, nil, err
 	}
-	k, err := core.load(ctx, old.target, core.clock.stamp())
+	k, err := core.reload(ctx, old.target, core.clock.mono())
 	switch {
 	case errors.Is(err, errNoKey):
-		return from, nil
+		return from, nil, nil
 	case err != nil:
-		return source{}, err
+		return source{}, nil, err
 	case k.isDeleted(a.now):
-		return from, nil
+		next := k.clone()
+		next.removeAlias(a.req.alias)
+		return from, []keyChange{{from: k.from, next: next}}, nil
 	}
-	return source{}, faultf(ErrAlreadyExists, "An alias with the name %s already exists", core.ring.aliasARN(a.req.alias))
+	return source{}, nil, faultf(ErrAlreadyExists, "An alias with the name %s already exists", core.ring.aliasARN(a.req.alias))
 }
 
 func (r *keyRecord) addAlias(name string) error {
@@ -145,6 +149,9 @@ func (c *Client) UpdateAlias(ctx context.Context, name, targetRef string) error 
 		if err != nil {
 			return struct{}{}, moved(err)
 		}
+		if r.target != was.id { // it moved since: whoever asks was admitted to another key
+			return struct{}{}, keystore.ErrConflict
+		}
 		r.target, r.updated = to.id, a.now
 		b := a.batch()
 		b.put(kindAlias, a.req.alias, from, &r)
@@ -181,9 +188,13 @@ var opDeleteAlias = operation{
 func (c *Client) DeleteAlias(ctx context.Context, name string) error {
 	_, err := do(ctx, c, &opDeleteAlias, aliasRequest(name, "", false), func(ctx context.Context, a admitted) (struct{}, error) {
 		a.addAlias(a.req.alias)
-		from, _, err := a.client.c.read(ctx, kindAlias, a.req.alias, new(aliasRecord))
+		var r aliasRecord
+		from, _, err := a.client.c.read(ctx, kindAlias, a.req.alias, &r)
 		if err != nil {
 			return struct{}{}, moved(err)
+		}
+		if r.target != a.keys[1].id {
+			return struct{}{}, keystore.ErrConflict
 		}
 		next := a.keys[1].clone()
 		next.removeAlias(a.req.alias)
@@ -198,7 +209,7 @@ func (c *Client) DeleteAlias(ctx context.Context, name string) error {
 type AliasListEntry struct {
 	AliasName       string // "alias/..."
 	AliasARN        string
-	TargetKeyID     string
+	TargetKeyID     string // empty if the alias's record is damaged
 	CreationDate    time.Time
 	LastUpdatedDate time.Time
 }
@@ -247,12 +258,15 @@ func (c *Client) ListAliasesPage(ctx context.Context, ref string, in PageInput) 
 func aliasEntry(ctx context.Context, a admitted, item keystore.Record) (AliasListEntry, bool, error) {
 	var r aliasRecord
 	if _, _, err := a.client.c.open(kindAlias, item.Name, item, &r); err != nil {
-		return AliasListEntry{}, false, err
+		// One damaged record must not hide the others. It is listed without what it points to.
+		return AliasListEntry{AliasName: item.Name, AliasARN: a.client.c.ring.aliasARN(item.Name)}, true, nil
 	}
 	k, err := a.client.c.load(ctx, r.target, a.client.c.clock.stamp())
 	switch {
 	case errors.Is(err, errNoKey):
 		return AliasListEntry{}, false, nil
+	case errors.Is(err, record.ErrDamaged), errors.Is(err, keystore.ErrDamaged):
+		return AliasListEntry{AliasName: item.Name, AliasARN: a.client.c.ring.aliasARN(item.Name), TargetKeyID: r.target.String()}, true, nil
 	case err != nil:
 		return AliasListEntry{}, false, err
 	}

@@ -29,7 +29,7 @@ func (c *core) tell(ctx context.Context, e *audit.Event) error {
 	if c.cfg.Audit == nil {
 		return nil
 	}
-	if ctx.Done() != nil {
+	if ctx != context.Background() { // spare the allocation where nothing can be cancelled; anything else may answer as it likes
 		ctx = context.WithoutCancel(ctx)
 	}
 	if err := c.cfg.Audit.Append(ctx, e); err != nil {

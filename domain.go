@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"golang.org/x/crypto/cryptobyte"
 
@@ -51,7 +52,7 @@ const (
 	domainVersion = 1
 	domainSuite   = 1 // AES-256 domain keys, wrapped by a root as it sees fit
 
-	maxDomainKeys = 64 // rotation makes one, Maintain reseals and drops the oldest
+	maxDomainKeys = 64 // a bound on what is read of a store; a ring has one
 	maxRoots      = 8
 )
 
@@ -171,11 +172,8 @@ func newDomain(ctx context.Context, ring record.RingID, roots []rootkey.Root) (*
 // An openedRing is a ring whose domain keys are at hand.
 type openedRing struct {
 	*ringID
-	keys       *record.Keys
-	record     *ringRecord
-	revision   keystore.Revision
-	generation uint64
-	index      secret.Bytes // keys the hashes of names
+	keys  *record.Keys
+	index secret.Bytes // keys the hashes of names
 }
 
 // openRing opens the ring that a store holds, or makes one, as isNew says, in a store that is empty.
@@ -192,7 +190,7 @@ func openRing(ctx context.Context, cfg, isNew *Config) (*openedRing, error) {
 		}
 		return unsealRing(ctx, cfg, sealed)
 	}
-	return nil, keystore.ErrUnknown
+	return nil, fmt.Errorf("the store holds domain keys, and no ring: %w", record.ErrDamaged)
 }
 
 // createRing makes a ring. A store that has records, but no ring, is damaged or someone else's: it is left as it is.
@@ -202,6 +200,8 @@ func createRing(ctx context.Context, cfg *Config) error {
 		return err
 	}
 	switch {
+	case slices.ContainsFunc(others, func(r keystore.Record) bool { return strings.HasPrefix(r.Name, domainPrefix) }):
+		return keystore.ErrConflict // another process may just be making the ring: look again
 	case len(others) > 0:
 		return errors.New("the store holds records, but none of a ring: it is damaged, or not a key store")
 	case cfg.RingID != "":
@@ -288,7 +288,7 @@ func unsealRing(ctx context.Context, cfg *Config, sealed keystore.Record) (*open
 	if err != nil {
 		return nil, err
 	}
-	header, _, plain, err := keys.Open(record.Name{Kind: kindRing, Item: ringItem}, sealed.Value, schema1)
+	_, _, plain, err := keys.Open(record.Name{Kind: kindRing, Item: ringItem}, sealed.Value, schema1)
 	if err != nil {
 		return nil, fmt.Errorf("the ring's record: %w", err)
 	}
@@ -300,7 +300,7 @@ func unsealRing(ctx context.Context, cfg *Config, sealed keystore.Record) (*open
 	if r.account == "" || r.region == "" || r.partition == "" {
 		return nil, fmt.Errorf("the ring's record: %w", errBody)
 	}
-	opened := &openedRing{record: r, revision: sealed.Revision, generation: header.Generation, index: secret.Copy(r.index[:])}
+	opened := &openedRing{index: secret.Copy(r.index[:])}
 	clear(r.index[:])
 	var derived record.RingID
 	if err := opened.index.Use(func(index []byte) (err error) { derived, err = deriveRingID(index); return err }); err != nil {

@@ -72,17 +72,39 @@ const (
 // and can be asked about in policies. An empty one and none are the same. Names and values are UTF-8, 8192 bytes in all; names are not empty.
 type EncryptionContext map[string]string
 
-func (v *violations) context(member string, ec EncryptionContext) {
+// takeContexts copies the encryption contexts of a request into the call's own maps, once, and checks the copies: the caller's may change under the call.
+func (cl *call) takeContexts() {
+	for i, ec := range cl.req.context {
+		if len(ec) == 0 {
+			cl.req.context[i] = nil
+			continue
+		}
+		if cl.contexts[i] == nil {
+			cl.contexts[i] = make(EncryptionContext)
+		}
+		var v violations
+		v.context(cl.op.contexts[i], cl.contexts[i], ec)
+		cl.req.context[i] = cl.contexts[i]
+		if cl.req.invalid == nil {
+			cl.req.invalid = v.err()
+		}
+	}
+}
+
+// context copies ec, as far as it is what a context may be.
+func (v *violations) context(member string, dst, ec EncryptionContext) {
 	total := 0
 	for name, value := range ec {
 		total += len(name) + len(value)
-		if name == "" || !utf8.ValidString(name) || !utf8.ValidString(value) {
+		switch {
+		case total > maxContext:
+			v.add(member, "", fmt.Sprintf("have length less than or equal to %d", maxContext))
+			return
+		case name == "" || !utf8.ValidString(name) || !utf8.ValidString(value):
 			v.add(member, "", "have names that are not empty, and be valid UTF-8")
 			return
 		}
-	}
-	if total > maxContext {
-		v.add(member, "", fmt.Sprintf("have length less than or equal to %d", maxContext))
+		dst[name] = value
 	}
 }
 
@@ -122,6 +144,9 @@ func (a admitted) associatedData(header []byte, ref int) []byte {
 	return a.buffer
 }
 
+// oneContext is how AWS KMS names the encryption context of an operation that has one.
+var oneContext = [2]string{"encryptionContext"}
+
 // A CryptoOption says something rare about a cryptographic call.
 type CryptoOption struct {
 	key       string
@@ -147,7 +172,7 @@ func (r *request) apply(v *violations, options []CryptoOption, open bool) {
 			v.ref("keyId", o.key)
 			r.refs[i] = o.key
 		}
-		if o.algorithm != "" {
+		if !o.named {
 			r.algo[i] = o.algorithm
 		}
 	}
@@ -337,7 +362,7 @@ type sealed struct {
 func (s sealed) withhold() { clear(s.Ciphertext[min(s.from, len(s.Ciphertext)):]) }
 
 var opEncrypt = operation{
-	name: "Encrypt", crypto: true, tokens: true, params: cryptoParams,
+	name: "Encrypt", crypto: true, tokens: true, params: cryptoParams, contexts: oneContext,
 	needs: []need{{action: "kms:Encrypt", states: inEnabled, usage: EncryptDecrypt}},
 }
 
@@ -354,7 +379,6 @@ func (c *Client) AppendEncrypt(ctx context.Context, dst []byte, ref string, plai
 	var v violations
 	v.ref("keyId", ref)
 	v.length("plaintext", len(plaintext), 1, maxPlaintext)
-	v.context("encryptionContext", ec)
 	req.apply(&v, options, false)
 	req.invalid = v.err()
 	res, err := do(ctx, c, &opEncrypt, &req, func(ctx context.Context, a admitted) (sealed, error) {
@@ -403,7 +427,7 @@ type opened struct {
 func (o opened) withhold() { clear(o.Plaintext[min(o.from, len(o.Plaintext)):]) }
 
 var opDecrypt = operation{
-	name: "Decrypt", crypto: true, tokens: true, params: cryptoParams,
+	name: "Decrypt", crypto: true, tokens: true, params: cryptoParams, contexts: oneContext,
 	needs: []need{{action: "kms:Decrypt", states: inEnabled, usage: EncryptDecrypt}},
 }
 
@@ -422,7 +446,6 @@ func (c *Client) AppendDecrypt(ctx context.Context, dst, ciphertext []byte, ec E
 	req := request{context: [2]EncryptionContext{ec}}
 	var v violations
 	v.length("ciphertextBlob", len(ciphertext), 1, maxCiphertext)
-	v.context("encryptionContext", ec)
 	req.apply(&v, options, true)
 	id, _, ok := req.source(&v, ciphertext)
 	res, err := do(ctx, c, &opDecrypt, &req, func(ctx context.Context, a admitted) (opened, error) {
@@ -471,7 +494,7 @@ func (a admitted) decrypt(ctx context.Context, dst, ciphertext []byte, id keyID,
 }
 
 var opReEncrypt = operation{
-	name: "ReEncrypt", crypto: true, tokens: true, params: reEncryptParams,
+	name: "ReEncrypt", crypto: true, tokens: true, params: reEncryptParams, contexts: [2]string{"sourceEncryptionContext", "destinationEncryptionContext"},
 	needs: []need{
 		{action: "kms:ReEncryptFrom", states: inEnabled, usage: EncryptDecrypt},
 		{action: "kms:ReEncryptTo", ref: 1, states: inEnabled, usage: EncryptDecrypt},
@@ -505,8 +528,6 @@ func (c *Client) ReEncrypt(ctx context.Context, ciphertext []byte, destinationRe
 	var v violations
 	v.length("ciphertextBlob", len(ciphertext), 1, maxCiphertext)
 	v.ref("destinationKeyId", destinationRef)
-	v.context("sourceEncryptionContext", in.SourceEncryptionContext)
-	v.context("destinationEncryptionContext", in.DestinationEncryptionContext)
 	if in.SourceKey != "" {
 		v.ref("sourceKeyId", in.SourceKey)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/claviger/kms/internal/secret"
 )
@@ -95,7 +96,7 @@ func (DataKey) MarshalBinary() ([]byte, error) { return nil, errDataKeyEncoded }
 func (DataKey) GobEncode() ([]byte, error) { return nil, errDataKeyEncoded }
 
 var opGenerateDataKey = operation{
-	name: "GenerateDataKey", crypto: true, tokens: true, params: dataKeyParams,
+	name: "GenerateDataKey", crypto: true, tokens: true, params: dataKeyParams, contexts: oneContext,
 	needs: []need{{action: "kms:GenerateDataKey", states: inEnabled, usage: EncryptDecrypt}},
 }
 
@@ -122,7 +123,7 @@ type EncryptedDataKey struct {
 func (d EncryptedDataKey) withhold() { clear(d.Ciphertext) }
 
 var opGenerateDataKeyWithoutPlaintext = operation{
-	name: "GenerateDataKeyWithoutPlaintext", crypto: true, tokens: true, params: dataKeyParams,
+	name: "GenerateDataKeyWithoutPlaintext", crypto: true, tokens: true, params: dataKeyParams, contexts: oneContext,
 	needs: []need{{action: "kms:GenerateDataKeyWithoutPlaintext", states: inEnabled, usage: EncryptDecrypt}},
 }
 
@@ -145,7 +146,6 @@ func dataKeyRequest(ref string, spec DataKeySpec, ec EncryptionContext) request 
 	} else {
 		v.between("numberOfBytes", spec.length, 1, maxRandom)
 	}
-	v.context("encryptionContext", ec)
 	req.apply(&v, nil, false)
 	req.invalid = v.err()
 	return req
@@ -171,13 +171,21 @@ func (a admitted) dataKey(ctx context.Context) (plaintext []byte, res EncryptedD
 
 // AEAD returns the key that ref names as a Tink AEAD that acts for this client: it satisfies tink.AEADWithContext. Each call is an Encrypt or a Decrypt with its
 // admission and its audit record. Associated data becomes the encryption context "associatedData", in hex, as Tink's AWS KMS client has it; none is no context.
-// Plaintexts have 1 to 4096 bytes, and associated data up to 4089.
+// Plaintexts have 1 to 4096 bytes, and associated data up to 4089. Where ref is an alias, the AEAD keeps to the key that it meant at the first Encrypt.
 func (c *Client) AEAD(ref string) *AEAD { return &AEAD{client: c, ref: ref} }
 
 // An AEAD is a key as a Tink AEAD; see [Client.AEAD]. It is safe for concurrent use.
 type AEAD struct {
 	client *Client
 	ref    string
+	arn    atomic.Pointer[string] // of the key, once it is known
+}
+
+func (a *AEAD) key() string {
+	if arn := a.arn.Load(); arn != nil {
+		return *arn
+	}
+	return a.ref
 }
 
 func tinkContext(associatedData []byte) EncryptionContext {
@@ -189,12 +197,16 @@ func tinkContext(associatedData []byte) EncryptionContext {
 
 // EncryptWithContext encrypts plaintext under the key.
 func (a *AEAD) EncryptWithContext(ctx context.Context, plaintext, associatedData []byte) ([]byte, error) {
-	res, err := a.client.Encrypt(ctx, a.ref, plaintext, tinkContext(associatedData))
-	return res.Ciphertext, err
+	res, err := a.client.Encrypt(ctx, a.key(), plaintext, tinkContext(associatedData))
+	if err != nil {
+		return nil, err
+	}
+	a.arn.CompareAndSwap(nil, &res.KeyARN)
+	return res.Ciphertext, nil
 }
 
 // DecryptWithContext decrypts what EncryptWithContext returned, and nothing that another key encrypted.
 func (a *AEAD) DecryptWithContext(ctx context.Context, ciphertext, associatedData []byte) ([]byte, error) {
-	res, err := a.client.Decrypt(ctx, ciphertext, tinkContext(associatedData), WithKey(a.ref))
+	res, err := a.client.Decrypt(ctx, ciphertext, tinkContext(associatedData), WithKey(a.key()))
 	return res.Plaintext, err
 }

@@ -127,8 +127,14 @@ func wrap(op, keyID string, err error) *Error {
 // violations collects what is wrong with the shape of an input, in the words of AWS KMS, and becomes one error.
 type violations struct{ found []string }
 
+// maxViolations bounds how many are told: there may be one for each of any number of tags.
+const maxViolations = 10
+
 // add records that the value of a member breaks a constraint. value is empty where it must not be shown.
 func (v *violations) add(member, value, constraint string) {
+	if len(v.found) == maxViolations {
+		return
+	}
 	shown := "Value at '" + member + "'"
 	if value != "" {
 		shown = "Value '" + value + "' at '" + member + "'"

@@ -50,11 +50,13 @@ func parseKeyPolicy(text string) (*PolicyDocument, error) {
 	return doc, nil
 }
 
-// checkLockout refuses a policy under which the caller could not put another one.
-func (cl *call) checkLockout(doc *PolicyDocument, resource string) error {
-	again := cl.input
-	again.Action, again.Resource = actionPutKeyPolicy, resource
-	if d := Evaluate(EvaluateInput{Account: cl.client.c.ring.account, KeyPolicy: doc, Request: &again}); d.Outcome != Allowed {
+// checkLockout refuses a policy under which the caller could not put another one: it asks as a later PutKeyPolicy on that record would, by the same caller at the
+// same time.
+func (cl *call) checkLockout(doc *PolicyDocument, r *keyRecord) error {
+	ring := cl.client.c.ring
+	later := &call{client: cl.client, op: &opPutKeyPolicy, at: cl.at, now: cl.now, keys: [3]*key{{keyRecord: r, arn: ring.keyARN(r.id)}}}
+	request := PolicyRequest{Principal: cl.client.caller.principal, Action: actionPutKeyPolicy, Resource: later.keys[0].arn, Context: later}
+	if d := Evaluate(EvaluateInput{Account: ring.account, KeyPolicy: doc, Request: &request}); d.Outcome != Allowed {
 		return faultf(ErrMalformedPolicy, "The new key policy will not allow you to update the key policy in the future.")
 	}
 	return nil
@@ -192,7 +194,7 @@ func (c *Client) PutKeyPolicy(ctx context.Context, ref string, in PutKeyPolicyIn
 	return c.changeKey(ctx, &opPutKeyPolicy, req, func(a admitted, next *keyRecord) (bool, error) {
 		doc, err := parseKeyPolicy(a.req.policy)
 		if err == nil && !a.req.bypass {
-			err = a.checkLockout(doc, a.keys[0].arn)
+			err = a.checkLockout(doc, next)
 		}
 		changed := next.policy != a.req.policy
 		next.policy = a.req.policy

@@ -117,7 +117,7 @@ func (c *Client) CreateKey(ctx context.Context, in CreateKeyInput) (KeyMetadata,
 		} else if doc, err := parseKeyPolicy(r.policy); err != nil {
 			return KeyMetadata{}, err
 		} else if !a.req.bypass {
-			if err := a.checkLockout(doc, core.ring.keyARN(id)); err != nil {
+			if err := a.checkLockout(doc, r); err != nil {
 				return KeyMetadata{}, err
 			}
 		}
@@ -200,15 +200,21 @@ func refRequest(ref string) *request {
 func (v *violations) ref(member, ref string) { v.length(member, len(ref), 1, maxRefLen) }
 
 // changeKey runs an operation that changes the record of one key and returns nothing. edit changes next, a copy of the record, and reports whether there is
-// anything to write.
+// anything to write. That there is nothing is said only of a record that was read for this call: another process may have changed it since it was read before.
 func (c *Client) changeKey(ctx context.Context, op *operation, req *request, edit func(a admitted, next *keyRecord) (bool, error)) error {
 	_, err := do(ctx, c, op, req, func(ctx context.Context, a admitted) (struct{}, error) {
 		next := a.keys[0].clone()
 		changed, err := edit(a, next)
-		if err == nil && changed {
-			err = a.commit(ctx, a.batch(), a.change(0, next))
+		switch {
+		case err != nil:
+			return struct{}{}, err
+		case changed:
+			return struct{}{}, a.commit(ctx, a.batch(), a.change(0, next))
+		case a.again:
+			return struct{}{}, nil
+		default:
+			return struct{}{}, keystore.ErrConflict // to look again
 		}
-		return struct{}{}, err
 	})
 	return err
 }
@@ -344,9 +350,10 @@ func keyEntry(ctx context.Context, a admitted, item keystore.Record) (KeyListEnt
 	if !ok {
 		return KeyListEntry{}, false, errDamagedItem(item.Name)
 	}
+	e := KeyListEntry{KeyID: id.String(), KeyARN: a.client.c.ring.keyARN(id)}
 	var r keyRecord
 	if _, _, err := a.client.c.open(kindKey, item.Name, item, &r); err != nil {
-		return KeyListEntry{}, false, err
+		return e, true, nil // one damaged record must not hide the others: whoever uses the key is told
 	}
-	return KeyListEntry{KeyID: id.String(), KeyARN: a.client.c.ring.keyARN(id)}, !r.isDeleted(a.now), nil
+	return e, !r.isDeleted(a.now), nil
 }

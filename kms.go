@@ -79,6 +79,7 @@ const (
 	DefaultCacheSize    = 10_000
 
 	maxMaxStaleness     = time.Minute
+	leastSightings      = 4096
 	leastRotationPeriod = time.Hour
 )
 
@@ -152,6 +153,7 @@ type core struct {
 
 	keys    *cache.Cache[keyID, *slot]
 	seen    *cache.Cache[keyID, sighting] // generations, also of keys that were evicted
+	seeing  sync.Mutex                    // held while seen is advanced
 	misses  *cache.Cache[keyID, stamp]    // ids that were not found
 	hints   *cache.Cache[string, keyID]   // where aliases pointed
 	flights flights
@@ -171,7 +173,10 @@ type Client struct {
 
 // A Keyring holds the keys of one account and Region. It embeds the [Client] of the account's root user, which is the program itself; key policies bind it like
 // everyone else. It alone can make clients for others, so a component that is handed a client cannot become somebody else. It is safe for concurrent use.
-type Keyring struct{ *Client }
+type Keyring struct{ *root }
+
+// A root is the client of the root user. The field of a Keyring that embeds it has no name outside this package, so that nobody makes a Keyring of a Client.
+type root = Client
 
 // Open opens the keyring that a store holds, or makes one in an empty store. It reads a handful of records and scans nothing. The caller closes the ring, and
 // after it the store.
@@ -196,17 +201,17 @@ func Open(ctx context.Context, cfg Config) (*Keyring, error) {
 		vault:   vault{store: cfg.Store},
 		clock:   clock{now: cfg.Now, base: time.Now()},
 		keys:    cache.New[keyID, *slot](cfg.CacheSize),
-		seen:    cache.New[keyID, sighting](4 * cfg.CacheSize),
+		seen:    cache.New[keyID, sighting](max(4*cfg.CacheSize, leastSightings)),
 		misses:  cache.New[keyID, stamp](1024),
 		hints:   cache.New[string, keyID](cfg.CacheSize),
 		flights: flights{running: make(map[keyID]*flight)},
 	}
 	c.vault.sealing.Store(ring.keys)
-	c.maintenance = maintenance{running: make(chan struct{}, 1), found: make(map[keyID]time.Duration)}
+	c.maintenance = maintenance{running: make(chan struct{}, 1), found: make(map[keyID]finding)}
 	c.maintenance.opened, c.maintenance.now = c.clock.read()
 	c.gate.init()
 	c.calls.New = func() any { return new(call) }
-	k := &Keyring{&Client{c: c}}
+	k := &Keyring{&root{c: c}}
 	k.caller = c.identify(Root())
 	return k, nil
 }
@@ -265,6 +270,9 @@ func (g *gate) enter() bool {
 	}
 	return true
 }
+
+// hold lets what an operation has begun go on after it.
+func (g *gate) hold() { g.state.Add(1) }
 
 func (g *gate) leave() {
 	if g.state.Add(-1) == closed {

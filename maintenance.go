@@ -40,10 +40,16 @@ type MaintainReport struct {
 
 // maintenance is what a process remembers between two calls of Maintain.
 type maintenance struct {
-	running chan struct{}           // holds a token while a call runs
-	opened  stamp                   // when the ring was opened
-	now     int64                   // the ring's time then
-	found   map[keyID]time.Duration // since when a key is known to be due for destruction, on the monotonic clock
+	running chan struct{}     // holds a token while a call runs
+	opened  stamp             // when the ring was opened
+	now     int64             // the ring's time then
+	found   map[keyID]finding // keys that this process has seen marked
+}
+
+// A finding is that a key is due for destruction.
+type finding struct {
+	marked int64         // the mark in its record
+	since  time.Duration // when this process first saw the mark, on the monotonic clock
 }
 
 // Maintain does what time has brought: it rotates keys that are due, and destroys the material of keys whose waiting period is over. Calling it is all that
@@ -148,13 +154,13 @@ func (c *core) moveDue(ctx context.Context, b *batch, ch keyChange) error {
 	if day == ch.next.due {
 		return nil
 	}
-	// An entry may have been left behind or taken away by maintenance: what there is decides.
+	// An entry may have been left behind or taken away by maintenance: what there is decides, and what it says does not matter.
 	find := func(day string) (source, error) {
-		from, _, err := c.read(ctx, kindDue, dueItem(day, ch.next.id), new(dueRecord))
+		entry, err := c.store.Get(ctx, dueItem(day, ch.next.id))
 		if errors.Is(err, keystore.ErrNotFound) {
 			return source{}, nil
 		}
-		return from, err
+		return source{revision: entry.Revision}, err
 	}
 	if ch.next.due != "" {
 		from, err := find(ch.next.due)
@@ -210,6 +216,7 @@ func (c *core) maintainItem(ctx context.Context, item keystore.Record, now int64
 	k, err := c.reload(ctx, due.id, c.clock.mono())
 	switch {
 	case errors.Is(err, errNoKey):
+		delete(c.maintenance.found, due.id)
 		return c.sweep(ctx, due.id, item)
 	case err != nil:
 		return err
@@ -245,7 +252,7 @@ func (c *core) bury(ctx context.Context, k *key, item keystore.Record, now int64
 	}
 	m := &c.maintenance
 	mono := c.clock.mono()
-	since, known := m.found[k.id]
+	f, known := m.found[k.id]
 	switch {
 	case k.deletion.marked == 0:
 		next := k.clone()
@@ -253,14 +260,14 @@ func (c *core) bury(ctx context.Context, k *key, item keystore.Record, now int64
 		if _, err := c.write(ctx, c.batch(now), func() error { return nil }, keyChange{from: k.from, next: next}); err != nil {
 			return ignoreConflict(err)
 		}
-		m.found[k.id] = mono
+		m.found[k.id] = finding{now, mono}
 		report.Marked++
 		return nil
-	case !known: // marked by a process that is no more: its hour does not count
-		m.found[k.id] = mono
+	case !known || f.marked != k.deletion.marked: // marked by another process, or for another deletion: its hour does not count
+		m.found[k.id] = finding{k.deletion.marked, mono}
 		report.Postponed++
 		return nil
-	case mono-since < destructionDelay || now-k.deletion.marked < int64(destructionDelay):
+	case mono-f.since < destructionDelay || now-k.deletion.marked < int64(destructionDelay):
 		report.Postponed++
 		return nil
 	}
@@ -278,14 +285,16 @@ func (c *core) destroy(ctx context.Context, k *key, now int64) error {
 	b := c.batch(now)
 	b.put(kindDead, c.deadItem(k.id), source{}, &deadRecord{id: k.id, destroyed: now})
 	for _, name := range k.aliases {
-		var a aliasRecord
-		from, _, err := c.read(ctx, kindAlias, name, &a)
-		switch {
-		case errors.Is(err, keystore.ErrNotFound):
-		case err != nil:
+		sealed, err := c.store.Get(ctx, name)
+		if errors.Is(err, keystore.ErrNotFound) {
+			continue
+		}
+		if err != nil {
 			return err
-		case a.target == k.id:
-			b.remove(name, from)
+		}
+		var a aliasRecord
+		if _, _, err := c.open(kindAlias, name, sealed, &a); err != nil || a.target == k.id { // a damaged one is of no use to anybody
+			b.remove(name, source{revision: sealed.Revision})
 		}
 	}
 	b.remove(keyItem(k.id), k.from)

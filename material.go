@@ -203,7 +203,7 @@ func (c *core) addVersion(b *batch, r *keyRecord, now int64, kind RotationType, 
 	return m, err
 }
 
-// digest chains a version to all before it, so that none can be taken out unnoticed.
+// digest chains a version to all before it, so that whoever walks the chain notices one that was taken out.
 func (r *versionRecord) digest(id keyID) [32]byte {
 	in := append([]byte(versionInfo), id.bytes()...)
 	in = binary.BigEndian.AppendUint64(in, r.number)

@@ -15,12 +15,13 @@ import (
 // An operation says what one API call requires. Every exported method that is an operation hands its row to [do], the only way to a key: the steps are do's, and
 // a row cannot leave one out.
 type operation struct {
-	name    string // as AWS KMS calls it, and as the audit trail does
-	changes bool   // it writes: its event is offered before its commit
-	crypto  bool   // it uses key material: a dry run ends before its work
-	tokens  bool   // it takes grant tokens
-	needs   []need
-	params  func(r *request, e *audit.Event) // adds what the caller asked, for the record
+	name     string // as AWS KMS calls it, and as the audit trail does
+	changes  bool   // it writes: its event is offered before its commit
+	crypto   bool   // it uses key material: a dry run ends before its work
+	tokens   bool   // it takes grant tokens
+	needs    []need
+	contexts [2]string                        // what the encryption contexts of its references are called
+	params   func(r *request, e *audit.Event) // adds what the caller asked, for the record
 }
 
 // A need is one permission on one resource. All needs of an operation must be met.
@@ -103,7 +104,10 @@ type call struct {
 	at     stamp // when the call began, or was last admitted
 	now    int64 // the ring's time of the call
 	event  audit.Event
-	told   bool // the event was accepted
+	told   bool // the event was accepted, as it is
+	again  bool // the keys were read for this call
+
+	contexts [2]EncryptionContext // copies of what the caller gave: what is authorized is what is used
 
 	keys    [3]*key   // by need; nil where a need has no key
 	aliases [3]string // by need; the alias that the caller named it by
@@ -129,6 +133,12 @@ var errDryRun error = &fault{code: ErrDryRun, message: "The request would have s
 // A withholder is a result that clears what must not be seen.
 type withholder interface{ withhold() }
 
+func withhold[R any](res R) {
+	if w, ok := any(res).(withholder); ok {
+		w.withhold()
+	}
+}
+
 // do runs an operation: check the shape, resolve the keys, authorize, check the keys' state, do the work, record the outcome. If the record is refused the
 // result is withheld; an operation that changes something offers its record before it commits (see [admitted.commit]).
 func do[R any](ctx context.Context, c *Client, op *operation, req *request, run func(context.Context, admitted) (R, error)) (res R, err error) {
@@ -138,6 +148,7 @@ func do[R any](ctx context.Context, c *Client, op *operation, req *request, run 
 	defer c.c.gate.leave()
 	cl := c.c.calls.Get().(*call)
 	cl.client, cl.op, cl.req = c, op, *req
+	cl.takeContexts()
 	done := false
 	defer func() {
 		if !done { // a panic, or runtime.Goexit: it is recorded, and goes on; the frame is not used again
@@ -145,11 +156,12 @@ func do[R any](ctx context.Context, c *Client, op *operation, req *request, run 
 				cl.event.Time = time.Now().UTC() // it was the ring's clock
 			}
 			cl.failed(&Error{Op: op.name, Code: ErrInternal, Message: "panic"})
+			withhold(res)
 			_ = cl.tell(ctx)
 		}
 	}()
 	cl.begin()
-	err = req.invalid
+	err = cl.req.invalid
 	for try := 0; err == nil; try++ {
 		var a admitted
 		if a, err = cl.admit(ctx, try > 0); err == nil {
@@ -165,9 +177,7 @@ func do[R any](ctx context.Context, c *Client, op *operation, req *request, run 
 	}
 	err = cl.finish(ctx, err)
 	if err != nil {
-		if w, ok := any(res).(withholder); ok {
-			w.withhold()
-		}
+		withhold(res)
 		res = *new(R)
 	}
 	done = true
@@ -214,8 +224,11 @@ func (cl *call) recycle() {
 	cl.event.Reset()
 	clear(cl.buffer[:cap(cl.buffer)])
 	clear(cl.names[:cap(cl.names)])
-	event, names, buffer := cl.event, cl.names[:0], cl.buffer[:0]
-	*cl = call{names: names, buffer: buffer}
+	for _, ec := range cl.contexts {
+		clear(ec)
+	}
+	event, contexts, names, buffer := cl.event, cl.contexts, cl.names[:0], cl.buffer[:0]
+	*cl = call{contexts: contexts, names: names, buffer: buffer}
 	cl.event = event
 	pool.Put(cl)
 }
@@ -232,8 +245,10 @@ func (cl *call) admit(ctx context.Context, again bool) (admitted, error) {
 	if cl.op.tokens && len(cl.client.tokens) > 0 {
 		return admitted{}, faultf(ErrInvalidGrantToken, "a grant token is not one of this keyring")
 	}
-	if again {
-		cl.at = cl.client.c.clock.stamp()
+	if cl.again = again; again {
+		cl.at, cl.now = cl.client.c.clock.read()
+		cl.event.Resources, cl.event.Response, cl.event.Additional = cl.event.Resources[:0], cl.event.Response[:0], cl.event.Additional[:0]
+		cl.told = false // what is told now is another state of affairs, under the same id
 	}
 	var unresolved [len(cl.keys)]error
 	for i := range cl.op.needs {
@@ -260,9 +275,16 @@ func (cl *call) admit(ctx context.Context, again bool) (admitted, error) {
 	if cl.client.dryRun && cl.op.crypto {
 		return admitted{}, errDryRun
 	}
-	for i, k := range cl.keys {
-		if k != nil && k.rotationDue(cl.now) && !cl.client.dryRun {
-			cl.keys[i] = cl.client.c.rotateDue(ctx, k, cl.now)
+	for i := range cl.op.needs {
+		k := cl.keys[i] // as a rotation for another need has left it
+		if k == nil || !k.rotationDue(cl.now) || cl.client.dryRun {
+			continue
+		}
+		rotated := cl.client.c.rotateDue(ctx, k, cl.now)
+		for i := range cl.keys {
+			if cl.keys[i] != nil && cl.keys[i].id == k.id {
+				cl.keys[i] = rotated
+			}
 		}
 	}
 	cl.index = 0
@@ -275,11 +297,13 @@ func (cl *call) resolve(ctx context.Context, i int, again bool) error {
 	n, c := &cl.op.needs[i], cl.client.c
 	var k *key
 	var err error
+	byID := true
 	switch {
 	case n.on == onAccount, n.on == onAlias:
 		return nil
 	case n.on == onAliasTarget:
-		k, err = c.loadAlias(ctx, cl.req.alias, cl.at, cl.now)
+		byID = false
+		k, err = c.loadAlias(ctx, cl.req.alias, cl.at, cl.now, again)
 	case cl.req.isNamed[n.ref]:
 		k, err = c.load(ctx, cl.req.named[n.ref], cl.at)
 	default:
@@ -288,13 +312,13 @@ func (cl *call) resolve(ctx context.Context, i int, again bool) error {
 			break
 		}
 		cl.aliases[i] = ref.alias
-		if ref.alias != "" {
-			k, err = c.loadAlias(ctx, ref.alias, cl.at, cl.now)
+		if byID = ref.alias == ""; !byID {
+			k, err = c.loadAlias(ctx, ref.alias, cl.at, cl.now, again)
 		} else {
 			k, err = c.load(ctx, ref.id, cl.at)
 		}
 	}
-	if again && err == nil {
+	if again && err == nil && byID {
 		k, err = c.reload(ctx, k.id, cl.at.mono)
 	}
 	if err == nil && k.isDeleted(cl.now) {
@@ -403,24 +427,47 @@ func (n *need) check(k *key, op *operation) error {
 
 // finish records the outcome, and returns the error for the caller.
 func (cl *call) finish(ctx context.Context, err error) error {
+	unrecorded := false
 	if err == nil && !cl.told {
-		if err = cl.tell(ctx); err != nil {
-			return wrap(cl.op.name, cl.subject(), err)
-		}
+		err = cl.tell(ctx) // where several sinks are to take it, some may have: what follows corrects them
+		unrecorded = err != nil
 	}
-	if clock := &cl.client.c.clock; err == nil && !cl.op.changes && clock.mono()-cl.at.mono > recheckAfter {
-		cl.at = clock.stamp()
-		_, err = cl.admit(ctx, false)
+	if err == nil && !cl.op.changes {
+		err = cl.recheck(ctx)
 	}
 	if err == nil {
 		return nil
 	}
 	e := wrap(cl.op.name, cl.subject(), err)
 	cl.failed(e)
-	if refused := cl.tell(ctx); refused != nil { // a failure stays the failure it is, and tells that its record is missing
+	if refused := cl.tell(ctx); refused != nil && !unrecorded { // a failure stays the failure it is, and tells that its record is missing
 		e.Err = errors.Join(e.Err, refused)
 	}
 	return e
+}
+
+// recheck admits a call once more that took long, by any clock, before its result is released or its change committed: it must still be admitted, to the same keys,
+// at the time that it is.
+func (cl *call) recheck(ctx context.Context) error {
+	clock := &cl.client.c.clock
+	if cl.at.within(recheckAfter, clock.stamp()) {
+		return nil
+	}
+	used := cl.keys
+	cl.at, cl.now = clock.read()
+	if _, err := cl.admit(ctx, false); err != nil {
+		return err
+	}
+	for i, k := range used {
+		switch {
+		case k == nil:
+		case cl.keys[i].id != k.id:
+			return faultf(ErrNotFound, "The alias has moved to another key meanwhile.")
+		case cl.op.changes && cl.keys[i].from != k.from:
+			return keystore.ErrConflict // the change was made of another record
+		}
+	}
+	return nil
 }
 
 // subject names the key in an error, as far as the caller may know it.
@@ -461,10 +508,10 @@ func (a admitted) commit(ctx context.Context, b *batch, changes ...keyChange) er
 		return errDryRun
 	}
 	_, err := a.client.c.write(ctx, b, func() error {
-		if a.told { // of a try that met a conflict
-			return nil
+		if err := a.tell(ctx); err != nil {
+			return err
 		}
-		return a.tell(ctx)
+		return a.recheck(ctx)
 	}, changes...)
 	return err
 }
@@ -491,11 +538,14 @@ func (c *core) write(ctx context.Context, b *batch, offer func() error, changes 
 	}
 	revision, err := c.settle(ctx, b)
 	if err != nil {
+		for _, ch := range changes { // what is known of them may not be so any more
+			c.keys.Delete(ch.next.id)
+		}
 		return nil, err
 	}
 	for i, ch := range changes {
 		snapshots[i].from = source{revision: revision, generation: ch.from.generation + 1, changeID: b.header.ChangeID}
-		snapshots[i] = c.publish(snapshots[i], started)
+		c.publish(snapshots[i], started) // which may know a newer one by now: whoever goes on from here was admitted to this one
 		if ch.material != nil {
 			snapshots[i].materials.setCurrent(ch.material)
 		}
@@ -503,7 +553,8 @@ func (c *core) write(ctx context.Context, b *batch, offer func() error, changes 
 	return snapshots, nil
 }
 
-// settle commits a batch. When the answer was lost, the first record that the batch puts tells by its change id whether it was committed.
+// settle commits a batch. When the answer was lost, the first record that the batch puts tells whether it was committed: it was sealed with a salt of its own, so that
+// nobody else's is the same.
 func (c *core) settle(ctx context.Context, b *batch) (keystore.Revision, error) {
 	revision, err := c.store.Commit(ctx, b.changes)
 	if !errors.Is(err, keystore.ErrUnknown) {

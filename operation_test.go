@@ -448,7 +448,7 @@ func TestWalk(t *testing.T) {
 			t.Run("allowed", func(t *testing.T) {
 				w := newWorld(t)
 				before := w.snapshot()
-				w.expect(t, s, w.ring.Client, w.key.ARN, s.enabled)
+				w.expect(t, s, w.ring.root, w.key.ARN, s.enabled)
 				if s.changes && s.enabled == "" && s.method != "EnableKey" && s.method != "DisableKeyRotation" && maps.Equal(before, w.snapshot()) {
 					t.Error("nothing has changed")
 				}
@@ -465,7 +465,7 @@ func TestWalk(t *testing.T) {
 				w := newWorld(t)
 				deny := strings.TrimSuffix(everyone, "]}") + fmt.Sprintf(`,{"Effect":"Deny","Principal":"*","Action":%q,"Resource":"*"}]}`, s.action)
 				w.must(w.ring.PutKeyPolicy(t.Context(), w.key.ARN, PutKeyPolicyInput{Policy: deny, BypassPolicyLockoutSafetyCheck: true}))
-				w.expect(t, s, w.ring.Client, w.key.ARN, ErrAccessDenied)
+				w.expect(t, s, w.ring.root, w.key.ARN, ErrAccessDenied)
 			})
 			t.Run("stranger", func(t *testing.T) {
 				w := newWorld(t)
@@ -480,24 +480,24 @@ func TestWalk(t *testing.T) {
 			t.Run("disabled", func(t *testing.T) {
 				w := newWorld(t)
 				w.must(w.ring.DisableKey(t.Context(), w.key.ARN))
-				w.expect(t, s, w.ring.Client, w.key.ARN, s.disabled)
+				w.expect(t, s, w.ring.root, w.key.ARN, s.disabled)
 			})
 			t.Run("pending deletion", func(t *testing.T) {
 				w := newWorld(t)
 				_, err := w.ring.ScheduleKeyDeletion(t.Context(), w.key.ARN, 7)
 				w.must(err)
-				w.expect(t, s, w.ring.Client, w.key.ARN, s.pending)
+				w.expect(t, s, w.ring.root, w.key.ARN, s.pending)
 			})
 			t.Run("past its deletion date", func(t *testing.T) {
 				w := newWorld(t)
 				_, err := w.ring.ScheduleKeyDeletion(t.Context(), w.key.ARN, 7)
 				w.must(err)
 				w.now.Store(int64(7 * Day))
-				w.expect(t, s, w.ring.Client, w.key.ARN, s.missing)
+				w.expect(t, s, w.ring.root, w.key.ARN, s.missing)
 			})
 			t.Run("unknown key", func(t *testing.T) {
 				w := newWorld(t)
-				w.expect(t, s, w.ring.Client, unknown, s.missing)
+				w.expect(t, s, w.ring.root, unknown, s.missing)
 			})
 			t.Run("grant token", func(t *testing.T) {
 				w := newWorld(t)
@@ -520,7 +520,7 @@ func TestWalk(t *testing.T) {
 				w := newWorld(t)
 				w.sink.refuses.Store(true)
 				before := w.snapshot()
-				res, err := s.call(t.Context(), w.ring.Client, w, w.key.ARN)
+				res, err := s.call(t.Context(), w.ring.root, w, w.key.ARN)
 				if s.action == "kms:ReEncryptTo" {
 					return // its first half cannot be made either
 				}
@@ -542,7 +542,7 @@ func TestWalk(t *testing.T) {
 				w := newWorld(t)
 				panics := func() (v any) {
 					defer func() { v = recover() }()
-					_, _ = s.call(t.Context(), w.ring.Client, w, w.key.ARN)
+					_, _ = s.call(t.Context(), w.ring.root, w, w.key.ARN)
 					return nil
 				}
 				if s.action != "kms:ReEncryptTo" { // its first half needs the clock
@@ -563,14 +563,14 @@ func TestWalk(t *testing.T) {
 					w.store.panics.Store(false)
 					w.expectEvent(t, s, ErrInternal)
 				}
-				w.expect(t, s, w.ring.Client, w.key.ARN, s.enabled) // nothing is left in the way
+				w.expect(t, s, w.ring.root, w.key.ARN, s.enabled) // nothing is left in the way
 			})
 			t.Run("cancelled", func(t *testing.T) {
 				w := newWorld(t)
 				ctx, cancel := context.WithCancel(t.Context())
 				cancel()
 				before := w.snapshot()
-				_, err := s.call(ctx, w.ring.Client, w, w.key.ARN)
+				_, err := s.call(ctx, w.ring.root, w, w.key.ARN)
 				if !errors.Is(err, context.Canceled) {
 					t.Errorf("%v, want context.Canceled", err)
 				}
@@ -582,7 +582,7 @@ func TestWalk(t *testing.T) {
 			t.Run("closed", func(t *testing.T) {
 				w := newWorld(t)
 				w.must(w.ring.Close())
-				if _, err := s.call(t.Context(), w.ring.Client, w, w.key.ARN); s.action != "kms:ReEncryptTo" && !errors.Is(err, ErrServiceUnavailable) {
+				if _, err := s.call(t.Context(), w.ring.root, w, w.key.ARN); s.action != "kms:ReEncryptTo" && !errors.Is(err, ErrServiceUnavailable) {
 					t.Errorf("%v, want ErrServiceUnavailable", err)
 				}
 			})

@@ -89,18 +89,18 @@ func TestNoSecretTurnsUp(t *testing.T) {
 		run("nobody", &steps[i], w.ring.As(Caller{}))
 		run("with a token", &steps[i], w.ring.WithGrantTokens(token))
 		run("dry run", &steps[i], w.ring.DryRun())
-		run("root", &steps[i], w.ring.Client)
+		run("root", &steps[i], w.ring.root)
 		_, _ = w.ring.CancelKeyDeletion(t.Context(), w.key.ARN)
 		_ = w.ring.EnableKey(t.Context(), w.key.ARN)
 		w.nowPanics.Store(true)
-		run("broken clock", &steps[i], w.ring.Client)
+		run("broken clock", &steps[i], w.ring.root)
 		w.nowPanics.Store(false)
 	}
 	wrong := bytes.Clone(w.ciphertext)
 	wrong[len(wrong)-1] ^= 1
 	_, err := w.ring.Decrypt(t.Context(), wrong, nil)
 	look("a wrong ciphertext", err)
-	look("the ring", w.ring, *w.ring, w.ring.Client, w.ring.c.ring, w.ring.c.vault.sealing.Load())
+	look("the ring", w.ring, *w.ring, w.ring.root, w.ring.c.ring, w.ring.c.vault.sealing.Load())
 	if trail.Len() < 1000 {
 		t.Fatal("nothing was recorded")
 	}

@@ -31,9 +31,8 @@ var errNoKey = errors.New("kms: no such key")
 
 // A view is a snapshot and since when it is known to be current.
 type view struct {
-	key       *key
-	current   stamp // the start of the read, or of the commit, that showed it to be current
-	published time.Duration
+	key     *key
+	current stamp // the start of the read, or of the commit, that showed it to be current
 }
 
 // A slot holds the newest view of one key.
@@ -42,6 +41,7 @@ type slot struct{ view atomic.Pointer[view] }
 // A sighting is the highest generation of a key that this process has seen.
 type sighting struct {
 	generation uint64
+	changeID   [16]byte
 	published  time.Duration
 }
 
@@ -61,7 +61,9 @@ func (c *core) load(ctx context.Context, id keyID, now stamp) (*key, error) {
 		return k, nil
 	}
 	if missed, ok := c.misses.Get(id); ok && missed.within(c.cfg.MaxStaleness, now) {
-		return nil, errNoKey
+		if _, seen := c.seen.Get(id); !seen { // else it was made since, or destroyed: the store knows
+			return nil, errNoKey
+		}
 	}
 	return c.reload(ctx, id, now.mono)
 }
@@ -69,18 +71,23 @@ func (c *core) load(ctx context.Context, id keyID, now stamp) (*key, error) {
 // reload returns a snapshot that was current at some time after since. Callers who want the same share one read.
 func (c *core) reload(ctx context.Context, id keyID, since time.Duration) (*key, error) {
 	for {
-		f, mine := c.flights.join(id)
+		f, mine := c.flights.join(id, &c.clock)
 		if mine {
-			f.run(&c.flights, id, c.clock.stamp(), func(started stamp) (*key, error) { return c.fetch(ctx, id, started) })
-			return f.key, f.err
+			c.gate.hold()
+			go func() {
+				defer c.gate.leave()
+				f.run(&c.flights, id, func(ctx context.Context) (*key, error) { return c.fetch(ctx, id, f.started) })
+			}()
 		}
 		select {
 		case <-f.done:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		// Somebody else's read serves if it began late enough and was not cut short for reasons of his own.
-		if f.started.mono >= since && f.landed && !errors.Is(f.err, context.Canceled) && !errors.Is(f.err, context.DeadlineExceeded) {
+		switch {
+		case f.panicked != nil && mine:
+			panic(f.panicked)
+		case f.landed && f.started.mono >= since:
 			return f.key, f.err
 		}
 	}
@@ -89,28 +96,36 @@ func (c *core) reload(ctx context.Context, id keyID, since time.Duration) (*key,
 // fetch reads a key from the store and publishes what it finds.
 func (c *core) fetch(ctx context.Context, id keyID, started stamp) (*key, error) {
 	item := keyItem(id)
-	sealed, err := c.store.Get(ctx, item)
-	if errors.Is(err, keystore.ErrNotFound) {
-		c.misses.Put(id, started)
-		c.keys.Delete(id)
-		return nil, errNoKey
-	}
-	if err != nil {
-		return nil, err
-	}
-	if s, ok := c.keys.Get(id); ok {
-		if v := s.view.Load(); v != nil && v.key.from.revision == sealed.Revision {
-			return c.publish(v.key, started), nil
+	for {
+		sealed, err := c.store.Get(ctx, item)
+		known, seen := c.seen.Get(id)
+		begun := seen && known.published < started.mono // what is known was known before the read began
+		if errors.Is(err, keystore.ErrNotFound) && (!seen || begun) {
+			c.misses.Put(id, started)
+			c.keys.Delete(id)
+			return nil, errNoKey
 		}
+		if err != nil && !errors.Is(err, keystore.ErrNotFound) {
+			return nil, err
+		}
+		if err == nil {
+			if s, ok := c.keys.Get(id); ok {
+				if v := s.view.Load(); v != nil && v.key.from.revision == sealed.Revision {
+					return c.publish(v.key, started), nil
+				}
+			}
+			k, err := c.openKey(id, sealed)
+			switch {
+			case err != nil:
+				return nil, err
+			case !seen, k.from.generation > known.generation, k.from.generation == known.generation && k.from.changeID == known.changeID:
+				return c.publish(k, started), nil
+			case begun || k.from.generation == known.generation:
+				return nil, fmt.Errorf("record %s: %w: the store has gone back behind what it returned before", item, record.ErrDamaged)
+			}
+		}
+		started = c.clock.stamp() // this process has written the record since: read it again
 	}
-	k, err := c.openKey(id, sealed)
-	if err != nil {
-		return nil, err
-	}
-	if s, ok := c.seen.Get(id); ok && k.from.generation < s.generation && s.published < started.mono {
-		return nil, fmt.Errorf("record %s: %w: the store returned an older generation than before", item, record.ErrDamaged)
-	}
-	return c.publish(k, started), nil
 }
 
 // openKey makes a snapshot of a key's sealed record.
@@ -147,9 +162,10 @@ func (c *core) snapshot(r *keyRecord, from source) (*key, error) {
 // publish makes k the snapshot of its key, unless a newer one is known, and returns the one that is. current is when k is known to have been current.
 func (c *core) publish(k *key, current stamp) *key {
 	s, _ := c.keys.GetOrAdd(k.id, new(slot))
+	c.sight(k) // before anybody can use it, so that nobody publishes less afterwards
 	for {
 		old := s.view.Load()
-		next := &view{key: k, current: current, published: c.clock.mono()}
+		next := &view{key: k, current: current}
 		if old != nil {
 			if old.key.from.generation > k.from.generation {
 				return old.key
@@ -163,11 +179,17 @@ func (c *core) publish(k *key, current stamp) *key {
 		}
 		if s.view.CompareAndSwap(old, next) {
 			c.misses.Delete(k.id)
-			if known, ok := c.seen.Get(k.id); !ok || known.generation < next.key.from.generation {
-				c.seen.Put(k.id, sighting{next.key.from.generation, next.published})
-			}
 			return next.key
 		}
+	}
+}
+
+// sight remembers the generation of a key, if it is the highest.
+func (c *core) sight(k *key) {
+	c.seeing.Lock()
+	defer c.seeing.Unlock()
+	if known, ok := c.seen.Get(k.id); !ok || known.generation < k.from.generation {
+		c.seen.Put(k.id, sighting{k.from.generation, k.from.changeID, c.clock.mono()})
 	}
 }
 
@@ -178,8 +200,10 @@ func (k *key) hasAlias(name string, now int64) bool {
 }
 
 // loadAlias returns the key that an alias points to. It fails with errNoKey.
-func (c *core) loadAlias(ctx context.Context, name string, at stamp, now int64) (*key, error) {
-	if id, ok := c.hints.Get(name); ok {
+//
+// With again, it is followed anew, and the key read after at.
+func (c *core) loadAlias(ctx context.Context, name string, at stamp, now int64, again bool) (*key, error) {
+	if id, ok := c.hints.Get(name); ok && !again {
 		if k, err := c.load(ctx, id, at); err == nil && k.hasAlias(name, now) {
 			return k, nil
 		}
@@ -198,7 +222,7 @@ func (c *core) loadAlias(ctx context.Context, name string, at stamp, now int64) 
 			return nil, err
 		}
 		k, err := c.load(ctx, a.target, at)
-		if err == nil && !k.hasAlias(name, now) {
+		if err == nil && (again || !k.hasAlias(name, now)) {
 			k, err = c.reload(ctx, a.target, since)
 		}
 		if err == nil && k.hasAlias(name, now) {
@@ -212,41 +236,48 @@ func (c *core) loadAlias(ctx context.Context, name string, at stamp, now int64) 
 	return nil, errNoKey
 }
 
-// flights are the reads of keys that run, one for each key.
+// flights are the reads of keys that run, one for each key. A read is nobody's: it has a context and a goroutine of its own, so that no caller's context keeps the
+// others waiting or ends what they wait for.
 type flights struct {
 	mu      sync.Mutex // guards running
 	running map[keyID]*flight
 }
 
-// A flight is one read. Its fields but done are set before done is closed.
+// flightTime bounds a read of one key.
+const flightTime = 30 * time.Second
+
+// A flight is one read. Its fields but done and started are set before done is closed.
 type flight struct {
-	done    chan struct{}
-	started stamp
-	key     *key
-	err     error
-	landed  bool // false if the reader panicked
+	done     chan struct{}
+	started  stamp
+	key      *key
+	err      error
+	landed   bool // false if the store panicked
+	panicked any
 }
 
 // join returns the read of a key that runs, or a new one, which the caller must run.
-func (f *flights) join(id keyID) (fl *flight, mine bool) {
+func (f *flights) join(id keyID, c *clock) (fl *flight, mine bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if fl, ok := f.running[id]; ok {
 		return fl, false
 	}
-	fl = &flight{done: make(chan struct{})}
+	fl = &flight{done: make(chan struct{}), started: c.stamp()}
 	f.running[id] = fl
 	return fl, true
 }
 
-func (fl *flight) run(f *flights, id keyID, started stamp, read func(started stamp) (*key, error)) {
+func (fl *flight) run(f *flights, id keyID, read func(context.Context) (*key, error)) {
 	defer func() {
+		fl.panicked = recover()
 		f.mu.Lock()
 		delete(f.running, id)
 		f.mu.Unlock()
 		close(fl.done)
 	}()
-	fl.started = started
-	fl.key, fl.err = read(started)
+	ctx, cancel := context.WithTimeout(context.Background(), flightTime)
+	defer cancel()
+	fl.key, fl.err = read(ctx)
 	fl.landed = true
 }

@@ -89,6 +89,8 @@ func (c *condition) holds(e Effect, ctx Context) bool {
 	switch {
 	case v.missing():
 		return c.holdsMissing(e)
+	case v.kind == ambiguousValue:
+		return e == Deny // no operator can compare it
 	case v.kind != listValue:
 		return c.holdsFor(v, e, ctx)
 	}

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"errors"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -17,16 +16,8 @@ type part struct {
 }
 
 // NewValues returns a Context of the values. Names compare without case; a name without values is absent. Keys named as multivalued have [Texts], and so
-// have, as Context wants it, keys with several values and those that two names fold to. The error is for a name that is no condition key.
+// have keys with several values; keys that two names with values fold to are [Ambiguous]. The error is for a name that is no condition key.
 func NewValues(values map[string][]string, multivalued ...string) (*Values, error) {
-	lists := map[Key][]string{}
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		k, ok := parseKey(name)
-		if !ok {
-			return nil, errors.New("policy: malformed name of a condition key")
-		}
-		lists[k.folded()] = append(lists[k.folded()], values[name]...)
-	}
 	sets := map[Key]bool{}
 	for _, name := range multivalued {
 		k, ok := parseKey(name)
@@ -35,12 +26,25 @@ func NewValues(values map[string][]string, multivalued ...string) (*Values, erro
 		}
 		sets[k.folded()] = true
 	}
-	v := &Values{byName: map[string][]part{}}
-	for k, list := range lists {
-		value := Texts(list)
-		if len(list) == 1 && !sets[k] {
-			value = Text(list[0])
+	byKey := map[Key]Value{}
+	for name, list := range values {
+		k, ok := parseKey(name)
+		if !ok {
+			return nil, errors.New("policy: malformed name of a condition key")
 		}
+		k = k.folded()
+		switch _, twice := byKey[k]; {
+		case len(list) == 0:
+		case twice:
+			byKey[k] = Ambiguous()
+		case len(list) == 1 && !sets[k]:
+			byKey[k] = Text(list[0])
+		default:
+			byKey[k] = Texts(slices.Clone(list))
+		}
+	}
+	v := &Values{byName: map[string][]part{}}
+	for k, value := range byKey {
 		v.byName[k.Name] = append(v.byName[k.Name], part{name: k.Part, value: value})
 	}
 	return v, nil

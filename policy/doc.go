@@ -20,8 +20,9 @@
 //
 // Where the language's documentation is silent or says two things, an Allow covers less and a Deny covers more:
 //
-//   - A multivalued condition key without ForAllValues or ForAnyValue is met in a Deny and not in an Allow. The same goes for a request that cannot say which
-//     of several values a key has. As a variable such a key has no value.
+//   - A multivalued condition key without ForAllValues or ForAnyValue is met in a Deny and not in an Allow. As a variable such a key has no value.
+//   - A key that two names of the request fold to ([Ambiguous]) is present to Null. Under every other operator, also with a set operator or IfExists, it is met
+//     in a Deny and not in an Allow. As a variable it has no value.
 //   - ForAnyValue with IfExists on a missing key is met in a Deny only.
 //   - A request value that is not of a negated operator's type (a text that is no number under NumericNotEquals), and any ARN comparison in which either side
 //     has fewer than six parts, is neither equal nor different: a negated operator is met in a Deny only, a positive one never.

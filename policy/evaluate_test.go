@@ -28,7 +28,7 @@ func TestEvaluateDoesNotAllocate(t *testing.T) {
 	}
 	odd := []policy.Value{
 		{}, policy.Text(""), policy.Text("nonsense"), policy.Text("1e5000"), policy.Text("fe80::1%eth0"), policy.Text("arn:a:b"), policy.Text("\xff"),
-		policy.Text("2026-13-01"), policy.Texts([]string{"x", "7"}), policy.Time(time.Unix(1<<40, 0)), policy.Int(-1 << 63), policy.Bool(true),
+		policy.Text("2026-13-01"), policy.Texts([]string{"x", "7"}), policy.Time(time.Unix(1<<40, 0)), policy.Int(-1 << 63), policy.Bool(true), policy.Ambiguous(),
 	}
 	for _, op := range operators {
 		for _, prefix := range []string{"", "ForAllValues:", "ForAnyValue:"} {
@@ -149,11 +149,20 @@ func TestValues(t *testing.T) {
 		"aws:Two":                      {"x", "y"},
 		"aws:Set":                      {"x"},
 		"aws:None":                     nil,
+		"aws:Spare":                    {"x"},
+		"aws:spare":                    nil,
+		"aws:Same":                     {"x"},
+		"aws:same":                     {"x"},
+		"AWS:SAME":                     {"x"},
 		"kms:EncryptionContext:Dept":   {"IT"},
 		"kms:EncryptionContext:dept":   {"Payroll"},
 		"kms:EncryptionContext:Stage":  {"test"},
 		"aws:PrincipalTag/cost center": {"7"},
-	}, "AWS:set", "aws:Unused")
+		"kms:EncryptionContext:s":      {"x"},
+		"kms:EncryptionContext:ſ":      {"x"},
+		"kms:ResourceAliases":          {"x"},
+		"kms:resourcealiases":          {"x"},
+	}, "AWS:set", "aws:Unused", "kms:ResourceAliases")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +182,13 @@ func TestValues(t *testing.T) {
 		{"free part with a space", `{"StringEquals": {"aws:principaltag/Cost Center": "7"}}`, true},
 		{"other free part", `{"Null": {"kms:EncryptionContext:Other": true}}`, true},
 		{"names that fold to one", `{"StringLike": {"kms:EncryptionContext:Dept": "*"}}`, false},
-		{"names that fold to one, set operator", `{"ForAllValues:StringEquals": {"kms:EncryptionContext:Dept": ["IT", "Payroll"]}}`, true},
+		{"names that fold to one, ForAllValues", `{"ForAllValues:StringEquals": {"kms:EncryptionContext:Dept": ["IT", "Payroll"]}}`, false},
+		{"names that fold to one, ForAnyValue", `{"ForAnyValue:StringEquals": {"kms:EncryptionContext:Dept": ["IT", "Payroll"]}}`, false},
+		{"names that fold to one are present", `{"Null": {"kms:EncryptionContext:Dept": false}}`, true},
+		{"names that fold to one outside ASCII", `{"StringEquals": {"kms:EncryptionContext:S": "x"}}`, false},
+		{"three names of the same value", `{"StringEquals": {"aws:same": "x"}}`, false},
+		{"two names, one without a value", `{"StringEquals": {"aws:spare": "x"}}`, true},
+		{"names of a multivalued key that fold to one", `{"ForAnyValue:StringEquals": {"kms:ResourceAliases": "x"}}`, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := holds(t, policy.Allow, c.condition, v); got != c.want {

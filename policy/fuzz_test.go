@@ -79,7 +79,7 @@ resource is neither * nor an ARN; policy variable before the fifth colon of an A
 func FuzzEvaluate(f *testing.F) {
 	g := newGenerator(1)
 	for i := range 40 {
-		f.Add(g.document(policy.Kind(i%2)), uint8(i), "kms:Decrypt", keyARN, g.pick(textPool...), g.pick(textPool...), g.pick(textPool...), uint8(i%4))
+		f.Add(g.document(policy.Kind(i%2)), uint8(i), "kms:Decrypt", keyARN, g.pick(textPool...), g.pick(textPool...), g.pick(textPool...), uint8(i%4)|uint8(i%3)<<6)
 	}
 	for _, d := range readDecisions(f, "sharp.jsonl") {
 		f.Add(d.key.Text(), uint8(0), d.request.Action, d.request.Resource, "a", "b", "c", uint8(2))
@@ -94,7 +94,7 @@ func FuzzEvaluate(f *testing.F) {
 				return
 			}
 		}
-		ctx := naiveContext{"aws:single": {texts: []string{single}}, "aws:x/tag": {texts: []string{tag}}, "aws:multi": {texts: []string{multi, single}, multi: true}}
+		ctx := naiveContext{"aws:single": {texts: []string{single}}, "aws:x/tag": {texts: []string{tag}, vague: kind&64 != 0}, "aws:multi": {texts: []string{multi, single}, multi: true}}
 		if kind > 127 {
 			delete(ctx, "aws:single")
 		}

@@ -25,6 +25,7 @@ type naiveContext map[string]naiveValue
 type naiveValue struct {
 	texts []string
 	multi bool
+	vague bool // two names of the request fold to the key
 }
 
 func (c naiveContext) get(name string) (naiveValue, bool) {
@@ -46,6 +47,8 @@ func (c naiveContext) Lookup(k policy.Key) policy.Value {
 	switch {
 	case !ok:
 		return policy.Value{}
+	case v.vague:
+		return policy.Ambiguous()
 	case v.multi:
 		return policy.Texts(v.texts)
 	}
@@ -283,7 +286,7 @@ func (n *naive) expression(p string, wild bool) *string {
 		}
 		v, ok := n.ctx.get(p[m[4]:m[5]])
 		switch {
-		case ok && !v.multi:
+		case ok && !v.multi && !v.vague:
 			e.WriteString(regexp.QuoteMeta(v.texts[0]))
 		case m[6] >= 0:
 			e.WriteString(regexp.QuoteMeta(p[m[6]:m[7]]))
@@ -352,6 +355,9 @@ func (n *naive) condition(operator, key string, values []string, deny bool) bool
 			return ifExists && deny
 		}
 		return ifExists || negated
+	}
+	if v.vague {
+		return deny
 	}
 	holds := func(s string) bool { return n.holds(base, s, values, negated, deny) }
 	switch {

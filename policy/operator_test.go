@@ -57,6 +57,7 @@ func TestOperators(t *testing.T) {
 			some := shape{"some of a set", policy.Texts([]string{op.fails, op.meets})}
 			none := shape{"none of a set", policy.Texts([]string{op.fails, op.fails})}
 			empty := shape{"empty set", policy.Texts(nil)}
+			vague := shape{"ambiguous", policy.Ambiguous()}
 
 			for _, effect := range effects {
 				deny := effect == policy.Deny
@@ -65,22 +66,22 @@ func TestOperators(t *testing.T) {
 					want           map[shape]bool
 				}{
 					{"", "", map[shape]bool{
-						meets: true, fails: false, missing: op.negated, empty: op.negated, one: deny, every: deny, some: deny, none: deny,
+						meets: true, fails: false, missing: op.negated, empty: op.negated, one: deny, every: deny, some: deny, none: deny, vague: deny,
 					}},
 					{"", "IfExists", map[shape]bool{
-						meets: true, fails: false, missing: true, empty: true, one: deny, every: deny, some: deny, none: deny,
+						meets: true, fails: false, missing: true, empty: true, one: deny, every: deny, some: deny, none: deny, vague: deny,
 					}},
 					{"ForAllValues:", "", map[shape]bool{
-						meets: true, fails: false, missing: true, empty: true, one: true, every: true, some: false, none: false,
+						meets: true, fails: false, missing: true, empty: true, one: true, every: true, some: false, none: false, vague: deny,
 					}},
 					{"ForAllValues:", "IfExists", map[shape]bool{
-						meets: true, fails: false, missing: true, empty: true, one: true, every: true, some: false, none: false,
+						meets: true, fails: false, missing: true, empty: true, one: true, every: true, some: false, none: false, vague: deny,
 					}},
 					{"ForAnyValue:", "", map[shape]bool{
-						meets: true, fails: false, missing: false, empty: false, one: true, every: true, some: true, none: false,
+						meets: true, fails: false, missing: false, empty: false, one: true, every: true, some: true, none: false, vague: deny,
 					}},
 					{"ForAnyValue:", "IfExists", map[shape]bool{
-						meets: true, fails: false, missing: deny, empty: deny, one: true, every: true, some: true, none: false,
+						meets: true, fails: false, missing: deny, empty: deny, one: true, every: true, some: true, none: false, vague: deny,
 					}},
 				} {
 					for shape, want := range form.want {
@@ -110,6 +111,8 @@ func TestNull(t *testing.T) {
 		{"set is present", `"false"`, policy.Texts([]string{"x", "y"}), true},
 		{"empty set is absent", `"true"`, policy.Texts(nil), true},
 		{"time is present", `false`, policy.Time(time.Time{}), true},
+		{"ambiguous is present", `"false"`, policy.Ambiguous(), true},
+		{"ambiguous is not absent", `"true"`, policy.Ambiguous(), false},
 		{"either", `["true", "false"]`, policy.Value{}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -93,6 +93,7 @@ func TestVariables(t *testing.T) {
 		"aws:star":              policy.Text("*"),
 		"aws:many":              policy.Texts([]string{"red", "blue"}),
 		"aws:one":               policy.Texts([]string{"red"}),
+		"aws:vague":             policy.Ambiguous(),
 		"aws:empty":             policy.Text(""),
 		"aws:principaltag/Team": policy.Text("red"),
 		"aws:dollar":            policy.Text("team-${aws:username}"),
@@ -129,6 +130,10 @@ func TestVariables(t *testing.T) {
 		{"missing behind a mismatch in a negated ARN", `{"ArnNotLike": {"aws:arn": "x:${aws:none}"}}`, true},
 		{"several values", `{"StringLike": {"aws:key": "team-${aws:many}"}}`, false},
 		{"several values, negated", `{"StringNotLike": {"aws:key": "team-${aws:many}"}}`, true},
+		{"ambiguous", `{"StringLike": {"aws:key": "*${aws:vague}*"}}`, false},
+		{"ambiguous, negated", `{"StringNotLike": {"aws:key": "team-red${aws:vague}"}}`, true},
+		{"default of an ambiguous key", `{"StringEquals": {"aws:key": "team-${aws:vague, 'red'}"}}`, true},
+		{"ambiguous in a negated ARN", `{"ArnNotLike": {"aws:arn": "arn:${aws:vague}"}}`, true},
 		{"one value of a multivalued key", `{"StringEquals": {"aws:key": "team-${aws:one}"}}`, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -252,9 +257,9 @@ func TestResources(t *testing.T) {
 
 // A variable without a value covers no resource: it neither allows one, nor exempts one from a Deny.
 func TestResourceVariableWithoutValue(t *testing.T) {
-	for name, variable := range map[string]string{"missing": "aws:none", "several values": "aws:many"} {
+	for name, variable := range map[string]string{"missing": "aws:none", "several values": "aws:many", "ambiguous": "aws:vague"} {
 		t.Run(name, func(t *testing.T) {
-			ctx := values{"aws:many": policy.Texts([]string{"1234abcd", "x"})}
+			ctx := values{"aws:many": policy.Texts([]string{"1234abcd", "x"}), "aws:vague": policy.Ambiguous()}
 			r := &policy.Request{Action: "kms:Decrypt", Resource: keyARN, Context: ctx}
 			for element, want := range map[string]map[policy.Effect]bool{
 				"Resource":    {policy.Allow: false, policy.Deny: false},

@@ -134,7 +134,7 @@ func (g generator) context() naiveContext {
 		ctx["aws:single"] = naiveValue{texts: []string{g.pick(textPool...)}}
 	}
 	if g.IntN(4) > 0 {
-		ctx["aws:x/tag"] = naiveValue{texts: []string{g.pick(textPool...)}}
+		ctx["aws:x/tag"] = naiveValue{texts: []string{g.pick(textPool...)}, vague: g.IntN(3) == 0}
 	}
 	if g.IntN(4) > 0 {
 		ctx["kms:encryptioncontext:aws:s3:arn"] = naiveValue{texts: []string{g.pick(textPool...)}}

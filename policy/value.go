@@ -9,8 +9,7 @@ import (
 // A Context supplies the values of condition keys. [Document.Evaluate] asks only for keys that a statement needs, perhaps several times, and the answers
 // must stay the same while it runs.
 //
-// Where two names of a request fold to one key, as Dept and dept in an encryption context do, Lookup returns [Texts] of both values: a key that cannot say
-// which value it has then follows the rule for multivalued keys and allows nothing.
+// Where two names of a request fold to one key, as Dept and dept in an encryption context do, Lookup returns [Ambiguous], whatever their values.
 type Context interface {
 	Lookup(key Key) Value
 }
@@ -23,6 +22,7 @@ const (
 	listValue
 	timeValue
 	intValue
+	ambiguousValue
 )
 
 // A Value is what a request holds for a condition key. The zero Value is that of a key absent from the request. Values are small, made without allocation
@@ -31,7 +31,7 @@ const (
 // Three words pass through an interface call in registers, which a struct with a string, a slice and an integer does not; hence the pointer.
 type Value struct {
 	kind   valueKind
-	number int64          // of timeValue and intValue; the length of the others
+	number int64          // of timeValue and intValue; of textValue and listValue: the length
 	data   unsafe.Pointer // of textValue: its bytes; of listValue: its strings
 }
 
@@ -58,6 +58,13 @@ func Int(n int64) Value { return Value{kind: intValue, number: n} }
 // Bool returns a truth value; it is the text true or false.
 func Bool(b bool) Value { return Text(strconv.FormatBool(b)) }
 
+// Ambiguous returns the value of a key that is present but cannot say which value it has, since two names of the request fold to it. Null conditions see it as
+// present; every other condition on it, also with a set operator or IfExists, is met in a Deny and not in an Allow. As a policy variable it has no value.
+//
+// [Texts] of the values would not do: whoever may choose names could add a second spelling, and with it meet ForAnyValue in an Allow or fail ForAllValues in a
+// Deny.
+func Ambiguous() Value { return Value{kind: ambiguousValue} }
+
 // text returns what Text was given, and "" for values of other kinds.
 func (v Value) text() string {
 	if v.kind != textValue {
@@ -73,7 +80,7 @@ func (v Value) list() []string { return unsafe.Slice((*string)(v.data), v.number
 func (v Value) missing() bool { return v.kind == noValue }
 
 // single reports whether v is present and can say which value it has.
-func (v Value) single() bool { return v.kind != noValue && v.kind != listValue }
+func (v Value) single() bool { return v.kind == textValue || v.computed() }
 
 // computed reports whether v holds no text yet. Callers then write it into a buffer of their own frame with appendText, and convert that in place: a string
 // of at most 32 bytes that does not leave its function costs no allocation.

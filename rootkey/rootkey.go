@@ -1,8 +1,8 @@
 // Package rootkey defines the key that opens a keyring.
 //
 // A keyring seals its records under domain keys of its own; a [Root] wraps those domain keys, and nothing else ever passes through it. A root is used when a
-// keyring is created or opened and when its roots change, never per operation. Several roots may wrap the same domain keys, and any one of them opens the
-// ring.
+// keyring is created, where it wraps and is tried, and when one is opened, never per operation. Several roots may wrap the same domain keys, and any one of them
+// opens the ring; which ones do is settled when the ring is created.
 //
 // Roots live in packages of their own: rootkey/passphrase, rootkey/keyfile, rootkey/aead, rootkey/tinkkeyset. Their authors run rootkey/rootkeytest.
 package rootkey
@@ -10,6 +10,10 @@ package rootkey
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
 )
 
 // MaxWrapLen bounds what [Root.EncryptWithContext] may return for a domain key: 16 KiB.
@@ -44,12 +48,29 @@ func Name(r Root) string {
 	return DefaultName
 }
 
-// WithName returns r under another name, such as "recovery".
-func WithName(name string, r Root) Root { return named{Root: r, name: name} }
+// WithName returns r under another name, such as "recovery". What it returns prints as that name, whatever r prints as.
+func WithName(name string, r Root) Root { return &named{root: func() Root { return r }, name: name} }
 
+// A named root has its root behind a function, since package fmt prints what lies behind an interface, a key included, and calls no Format in an unexported
+// field of something else.
 type named struct {
-	Root
+	root func() Root
 	name string
 }
 
-func (n named) RootName() string { return n.name }
+func (n *named) RootName() string { return n.name }
+
+func (n *named) EncryptWithContext(ctx context.Context, plaintext, associatedData []byte) ([]byte, error) {
+	return n.root().EncryptWithContext(ctx, plaintext, associatedData)
+}
+
+func (n *named) DecryptWithContext(ctx context.Context, ciphertext, associatedData []byte) ([]byte, error) {
+	return n.root().DecryptWithContext(ctx, ciphertext, associatedData)
+}
+
+func (n *named) String() string { return "root key " + strconv.Quote(n.name) }
+
+// Format prints the same whatever the verb.
+func (n *named) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, n.String()) }
+
+func (n *named) LogValue() slog.Value { return slog.StringValue(n.String()) }

@@ -58,7 +58,7 @@ func (d DomainID) String() string { return hex.EncodeToString(d[:]) }
 // A Header opens the plaintext of every record.
 type Header struct {
 	Generation uint64   // one more with each write of the name; the first is 1
-	ChangeID   [16]byte // random, made by the writer, to recognise its own write after a lost answer
+	ChangeID   [16]byte // random, made by the writer: two records of one name and generation with different change ids are a fork
 	Time       int64    // of the write by the ring's clock, in nanoseconds since 1970
 }
 

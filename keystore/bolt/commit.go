@@ -21,6 +21,16 @@ func (s *Store) Commit(ctx context.Context, changes []keystore.Change) (keystore
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
+	m := newMember(ctx.Done(), changes)
+	rev, err := s.submit(m)
+	if err == errEnded {
+		return 0, endOf(ctx)
+	}
+	return rev, err
+}
+
+// submit sees m through the queue.
+func (s *Store) submit(m *member) (keystore.Revision, error) {
 	s.life.RLock()
 	defer s.life.RUnlock()
 	switch {
@@ -29,13 +39,12 @@ func (s *Store) Commit(ctx context.Context, changes []keystore.Change) (keystore
 	case s.readOnly:
 		return 0, keystore.ErrReadOnly
 	}
-	m := newMember(ctx, changes)
 	s.queue.join(m)
 	select {
 	case <-m.done:
-	case <-ctx.Done():
+	case <-m.ended:
 		if s.queue.leave(m) {
-			return 0, ctx.Err()
+			return 0, errEnded
 		}
 		<-m.done
 	case s.queue.turn <- struct{}{}:
@@ -148,8 +157,9 @@ func (g *transaction) current(name string) (keystore.Revision, error) {
 	return rev, nil
 }
 
-// write makes the effects durable and publishes the new snapshot. If it cannot even begin, nothing is changed; if it fails later, the store has failed and the
-// outcome is unknown: bbolt's last step is to write and sync the meta page, and after an error nobody can say whether the disk has it.
+// write makes the effects durable and publishes the new snapshot. If the file is not as it was left, or bbolt refuses to begin, nothing is changed and the store
+// goes on. If it fails later, the store has failed and the outcome is unknown: bbolt's last step is to write and sync the meta page, and after an error nobody
+// can say whether the disk has it. A panic of bbolt is always such a failure, since nobody can say what it left locked.
 func (s *Store) write(g *transaction) error {
 	if err := g.base.checkCurrent(); err != nil {
 		return err
@@ -173,8 +183,12 @@ func (s *Store) write(g *transaction) error {
 		return err
 	})
 	_, stuck := errors.AsType[*errPanic](err)
-	if stuck && tx != nil {
-		_, stuck = errors.AsType[*errPanic](guard(tx.Rollback)) // a panic leaves the transaction open, and with it the lock that Close needs
+	switch {
+	case err == nil:
+	case tx != nil:
+		_, stuck = errors.AsType[*errPanic](guard(tx.Rollback)) // what failed may have left the transaction open, and with it the lock that Close needs
+	case !stuck:
+		return &failure{kind: keystore.ErrFailed, what: "write could not begin", cause: err}
 	}
 	s.mu.Lock() // waits for those who read the snapshot before this one, whose pages the next transaction may write to
 	defer s.mu.Unlock()

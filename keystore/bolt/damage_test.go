@@ -3,7 +3,6 @@ package bolt
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -149,7 +148,7 @@ func (m sample) read(file []byte) (damage int, err error) {
 			return decodeRecord(name, frame)
 		},
 		list: func(prefix, after string, limit int) ([]keystore.Record, error) {
-			return s.list(context.Background(), prefix, max("\x01", after+"\x00"), limit)
+			return s.list(nil, prefix, max("\x01", after+"\x00"), limit)
 		},
 	})
 }

@@ -192,22 +192,58 @@ func TestCancelledMemberLeavesTheQueue(t *testing.T) {
 	}
 }
 
-// A group that is begun finishes those whose context has ended with its error, and without effect.
+// A group that is begun leaves out those whose context has ended.
 func TestTakeSkipsEndedMembers(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	var q queue
-	a, b := newMember(ended, puts("a", 0)), newMember(t.Context(), puts("b", 0))
+	a, b := newMember(ended.Done(), puts("a", 0)), newMember(t.Context().Done(), puts("b", 0))
 	q.join(a)
 	q.join(b)
 	if group := q.take(); len(group) != 1 || group[0] != b {
 		t.Errorf("took %d members, want the one that still waits", len(group))
 	}
-	if <-a.done; !errors.Is(a.err, context.Canceled) {
-		t.Errorf("got %v, want Canceled", a.err)
+	if <-a.done; a.err != errEnded {
+		t.Errorf("got %v, want errEnded", a.err)
 	}
 	if q.leave(b) {
 		t.Error("a member left after it was taken")
+	}
+}
+
+func TestRefusalToBegin(t *testing.T) {
+	s, _ := openTemp(t)
+	db := s.db
+	s.db = new(bbolt.DB) // is not open
+	rev, err := s.Commit(t.Context(), puts("a", 0))
+	if rev != 0 || !errors.Is(err, keystore.ErrFailed) || errors.Is(err, keystore.ErrUnknown) {
+		t.Errorf("revision %d, %v, want ErrFailed", rev, err)
+	}
+	s.db = db
+	if _, err := s.Get(t.Context(), "a"); !errors.Is(err, keystore.ErrNotFound) {
+		t.Errorf("Get: got %v, want ErrNotFound", err)
+	}
+	if _, err := s.Commit(t.Context(), puts("a", 0)); err != nil {
+		t.Errorf("the store does not go on: %v", err)
+	}
+}
+
+// What bbolt refuses after it began leaves no transaction open, which Close would wait for.
+func TestRefusalToWrite(t *testing.T) {
+	s, path := openTemp(t)
+	g := &transaction{base: s.snap, revision: 1, effects: map[string]effect{"": {revision: 1}}} // bbolt takes no empty name
+	if err := s.write(g); !errors.Is(err, keystore.ErrUnknown) {
+		t.Errorf("got %v, want ErrUnknown", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatalf("Close: %v", err)
+	}
+	s, err := Open(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -131,6 +131,6 @@ func FuzzFile(f *testing.F) {
 				_, _ = decodeRecord(sampleName(i), frame)
 			}
 		}
-		_, _ = s.list(t.Context(), "", "\x01", keystore.MaxListLimit)
+		_, _ = s.list(nil, "", "\x01", keystore.MaxListLimit)
 	})
 }

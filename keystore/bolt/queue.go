@@ -1,7 +1,6 @@
 package bolt
 
 import (
-	"context"
 	"runtime"
 	"slices"
 	"sync"
@@ -27,16 +26,16 @@ type queue struct {
 
 // A member is one Commit. rev and err are set before done is closed.
 type member struct {
-	ctx     context.Context
 	changes []keystore.Change
-	len     int // bytes of names and values
+	len     int             // bytes of names and values
+	ended   <-chan struct{} // closed when the caller's context ends; nil if it never does
 	done    chan struct{}
 	rev     keystore.Revision
 	err     error
 }
 
-func newMember(ctx context.Context, changes []keystore.Change) *member {
-	m := &member{ctx: ctx, changes: changes, done: make(chan struct{})}
+func newMember(ended <-chan struct{}, changes []keystore.Change) *member {
+	m := &member{changes: changes, ended: ended, done: make(chan struct{})}
 	for _, c := range changes {
 		m.len += len(c.Name) + len(c.Value)
 	}
@@ -81,7 +80,7 @@ func (q *queue) gather() {
 	}
 }
 
-// take removes the next group from the queue, in the order of joining. Members whose context has ended are finished with its error instead.
+// take removes the next group from the queue, in the order of joining. Members whose context has ended are finished with [errEnded] instead.
 func (q *queue) take() []*member {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -92,8 +91,8 @@ func (q *queue) take() []*member {
 			break
 		}
 		n++
-		if err := m.ctx.Err(); err != nil {
-			m.finish(0, err)
+		if hasEnded(m.ended) {
+			m.finish(0, errEnded)
 			continue
 		}
 		group = append(group, m)

@@ -44,11 +44,15 @@ func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]ke
 	if after != "" {
 		first = max(first, after+"\x00") // names hold no NUL, so this is the first possible name after it
 	}
+	ended := ctx.Done()
 	var page []keystore.Record
 	err := s.read(func(snap *snapshot) (err error) {
-		page, err = snap.list(ctx, prefix, first, limit)
+		page, err = snap.list(ended, prefix, first, limit)
 		return err
 	})
+	if err == errEnded {
+		return nil, endOf(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -70,16 +74,16 @@ func (s *Store) read(f func(*snapshot) error) error {
 	return f(s.snap)
 }
 
-// list returns up to limit records with the prefix and a name that is not less than first.
-func (s *snapshot) list(ctx context.Context, prefix, first string, limit int) ([]keystore.Record, error) {
+// list returns up to limit records with the prefix and a name that is not less than first. It fails with [errEnded] once ended is closed.
+func (s *snapshot) list(ended <-chan struct{}, prefix, first string, limit int) ([]keystore.Record, error) {
 	c, err := s.from(first)
 	if err != nil {
 		return nil, err
 	}
 	var page []keystore.Record
 	for {
-		if err := ctx.Err(); err != nil {
-			return nil, err
+		if hasEnded(ended) {
+			return nil, errEnded
 		}
 		b, frame, _ := c.at()
 		name := string(b)

@@ -10,6 +10,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 
 	"github.com/claviger/kms/rootkey"
 )
@@ -22,7 +24,11 @@ type AEAD interface {
 }
 
 // A Root wraps domain keys with an [AEAD]. Its methods may be called concurrently. Make one with [New].
-type Root struct{ aead AEAD }
+type Root struct {
+	// Methods of an AEAD. As functions they are opaque to package fmt, which would print what lies behind an interface, a key included, and which calls no Format
+	// in an unexported field of something else.
+	encrypt, decrypt func(data, associatedData []byte) ([]byte, error)
+}
 
 var _ rootkey.Root = (*Root)(nil)
 
@@ -31,11 +37,19 @@ func New(a AEAD) *Root {
 	if a == nil {
 		panic("aead: New of a nil AEAD")
 	}
-	return &Root{aead: a}
+	return &Root{encrypt: a.Encrypt, decrypt: a.Decrypt}
 }
 
 // RootName returns "aead"; [rootkey.WithName] changes it.
 func (*Root) RootName() string { return "aead" }
+
+const printed = "aead.Root"
+
+// Format implements [fmt.Formatter] and prints the same whatever the verb, and nothing of the AEAD.
+func (Root) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, printed) }
+
+// LogValue implements [slog.LogValuer] and logs what Format prints.
+func (Root) LogValue() slog.Value { return slog.StringValue(printed) }
 
 // EncryptWithContext wraps plaintext. ctx is asked before the call only, since the AEAD takes none. A failure of the AEAD is wrapped, for errors.Is and
 // errors.As, but its text is not repeated: it might tell too much.
@@ -43,7 +57,7 @@ func (r *Root) EncryptWithContext(ctx context.Context, plaintext, associatedData
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("aead: %w", err)
 	}
-	wrap, err := r.aead.Encrypt(plaintext, associatedData)
+	wrap, err := r.encrypt(plaintext, associatedData)
 	if err != nil {
 		return nil, &failure{"aead: encryption failed", []error{err}}
 	}
@@ -62,7 +76,7 @@ func (r *Root) DecryptWithContext(ctx context.Context, ciphertext, associatedDat
 	if len(ciphertext) > rootkey.MaxWrapLen {
 		return nil, fmt.Errorf("aead: %w", rootkey.ErrWrongKey)
 	}
-	plaintext, err := r.aead.Decrypt(ciphertext, associatedData)
+	plaintext, err := r.decrypt(ciphertext, associatedData)
 	if err != nil {
 		return nil, &failure{"aead: decryption failed", []error{rootkey.ErrWrongKey, err}}
 	}

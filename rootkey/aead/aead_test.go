@@ -6,7 +6,10 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
+	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -110,6 +113,42 @@ func TestNewOfNilPanics(t *testing.T) {
 		}
 	}()
 	aead.New(nil)
+}
+
+// weak is an AEAD whose key is in its value.
+type weak struct {
+	gcm
+	key []byte
+}
+
+func TestNothingOfTheAEADIsPrinted(t *testing.T) {
+	const canary = "canary-91c4"
+	r := aead.New(weak{newGCM(t), []byte(canary)})
+	pointed, plain := struct{ root *aead.Root }{r}, struct{ root aead.Root }{*r}
+	check := func(what, text string) {
+		t.Helper()
+		for _, spelling := range []string{canary, hex.EncodeToString([]byte(canary)), strings.Trim(fmt.Sprint([]byte(canary)), "[]"), "0x63, 0x61, 0x6e"} {
+			if strings.Contains(strings.ToLower(text), spelling) {
+				t.Errorf("%s holds the key: %s", what, text)
+			}
+		}
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
+		for _, value := range []any{r, *r, pointed, plain, []*aead.Root{r}, rootkey.WithName("recovery", r)} {
+			check(fmt.Sprintf("%s of %T", verb, value), fmt.Sprintf(verb, value))
+		}
+		if got := fmt.Sprintf(verb, r); got != "aead.Root" {
+			t.Errorf("%s prints %s", verb, got)
+		}
+	}
+	var log bytes.Buffer
+	for _, h := range []slog.Handler{slog.NewTextHandler(&log, nil), slog.NewJSONHandler(&log, nil)} {
+		slog.New(h).Info("x", "root", r, "value", *r, "pointed", pointed, "plain", plain)
+	}
+	check("a log", log.String())
+	if strings.Count(log.String(), "aead.Root") < 4 {
+		t.Errorf("logged %s", log.String())
+	}
 }
 
 func TestName(t *testing.T) {

@@ -1,4 +1,5 @@
-// Package secretfile reads small files that hold a secret and refuses those that others could read or replace.
+// Package secretfile reads small files that hold a secret and refuses those whose permissions let group or others read or change them. Whose the file is, and who
+// may replace it in its directory, it does not check.
 package secretfile
 
 import (

@@ -120,31 +120,18 @@ func positive(n int64) policy.Value {
 	return policy.Int(n)
 }
 
-// folded gathers the values of names that are one name but for case. More than one make a key that cannot say which value it has: it follows the rule for
-// multivalued keys, and allows nothing.
+// folded gathers the values of names that are one name but for case. Two such names make a key that cannot say which value it has.
 type folded struct {
-	first string
-	more  []string
+	value policy.Value
 	found bool
 }
 
 func (f *folded) add(v string) {
-	if !f.found {
-		f.first, f.found = v, true
+	if f.found {
+		f.value = policy.Ambiguous()
 		return
 	}
-	f.more = append(f.more, v)
-}
-
-func (f *folded) value() policy.Value {
-	switch {
-	case f.more != nil:
-		return policy.Texts(append(f.more, f.first))
-	case f.found:
-		return policy.Text(f.first)
-	default:
-		return policy.Value{}
-	}
+	f.value, f.found = policy.Text(v), true
 }
 
 func tagValue(tags []Tag, name string) policy.Value {
@@ -154,7 +141,7 @@ func tagValue(tags []Tag, name string) policy.Value {
 			f.add(t.Value)
 		}
 	}
-	return f.value()
+	return f.value
 }
 
 func (ec EncryptionContext) value(name string) policy.Value {
@@ -164,5 +151,5 @@ func (ec EncryptionContext) value(name string) policy.Value {
 			f.add(v)
 		}
 	}
-	return f.value()
+	return f.value
 }

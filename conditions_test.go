@@ -61,6 +61,7 @@ func TestConditionKeys(t *testing.T) {
 		{session, encrypt, `"StringEquals":{"kms:EncryptionContext:stage":"PROD"}`, unmet},
 		{session, encrypt, `"StringEquals":{"kms:EncryptionContext:other":"42"}`, unmet},
 		{session, encryptWith(kms.EncryptionContext{"Tenant": "42", "tenant": "42"}), `"StringEquals":{"kms:EncryptionContext:tenant":"42"}`, unclear},
+		{session, encryptWith(kms.EncryptionContext{"dept": "hr", "Dept": "it"}), `"ForAnyValue:StringEquals":{"kms:EncryptionContext:dept":"it"}`, unclear},
 		{session, encryptWith(nil), `"Null":{"kms:EncryptionContextKeys":"true","kms:EncryptionContext:tenant":"true"}`, met},
 		{session, encrypt, `"ForAllValues:StringEquals":{"kms:EncryptionContextKeys":["Tenant","stage"]}`, met},
 		{session, encrypt, `"ForAllValues:StringEquals":{"kms:EncryptionContextKeys":["tenant","stage"]}`, unmet},

@@ -200,6 +200,12 @@ func TestClientsAreViews(t *testing.T) {
 	f := open(t)
 	key := f.create()
 	base := f.As(kms.Role("app"))
+	if got := fmt.Sprintf("%v", base.DryRun()); got != "kms client of arn:aws:sts::111122223333:assumed-role/app/app" {
+		t.Errorf("prints %s", got)
+	}
+	if got := fmt.Sprintf("%+v, %x, %v", f.Keyring, f.As(kms.Caller{}), (*kms.Client)(nil)); got != "kms client of arn:aws:iam::111122223333:root, kms client of nobody, kms client of nobody" {
+		t.Errorf("prints %s", got)
+	}
 	one, two := base.WithGrantTokens("a"), base.WithGrantTokens("a").WithGrantTokens("b")
 	dry := base.DryRun()
 	must(base.Encrypt(t.Context(), key.ARN, []byte("x"), nil))(t)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -235,6 +236,18 @@ func (k *Keyring) Close() error {
 	}
 	return nil
 }
+
+// Format implements [fmt.Formatter]: whatever the verb, it prints for whom the client acts and nothing of what is behind it, which other goroutines change.
+func (c *Client) Format(f fmt.State, _ rune) {
+	who := "nobody"
+	if c != nil && c.caller != nil && c.caller.valid {
+		who = c.caller.principal.ARN
+	}
+	fmt.Fprintf(f, "kms client of %s", who)
+}
+
+// LogValue implements [slog.LogValuer] with the same text.
+func (c *Client) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c)) }
 
 // WithGrantTokens returns a copy of the client that also presents tokens, so that a grant can be used before every process knows it.
 func (c *Client) WithGrantTokens(tokens ...string) *Client {

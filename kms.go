@@ -228,7 +228,7 @@ func (k *Keyring) As(caller Caller) *Client { return &Client{c: k.c, caller: k.c
 func (k *Keyring) ID() string { return k.c.ring.id.String() }
 
 // Close refuses new operations with [ErrServiceUnavailable], waits for those that run, and forgets the keys. It does not close the store. Closing twice is no
-// error.
+// error. A sink or a store that calls it waits for itself.
 func (k *Keyring) Close() error {
 	if k.c.gate.close() {
 		k.c.keys.Clear()

@@ -25,6 +25,7 @@ var layers = map[string][]string{
 	"./internal/record":   {module + "/internal/secret"},
 	"./internal/secret":   {},
 	"./internal/testhook": {},
+	"./internal/vectors":  {module + "/policy"},
 
 	"./keystore/bolt":               {module + "/keystore", "go.etcd.io/bbolt", "go.etcd.io/bbolt/errors"},
 	"./keystore/memory":             {module + "/keystore"},

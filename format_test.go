@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/claviger/kms"
+	"github.com/claviger/kms/internal/vectors"
 	"github.com/claviger/kms/keystore"
 	"github.com/claviger/kms/keystore/memory"
 )
@@ -123,29 +124,11 @@ func makeFrozen(t *testing.T) frozenVector {
 
 func readFrozen(t testing.TB) frozenVector {
 	t.Helper()
-	text, err := os.ReadFile(frozenRing)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	var v frozenVector
-	if err := dec.Decode(&v); err != nil {
-		t.Fatal(err)
-	}
+	v := vectors.Read[frozenVector](t, frozenRing)
 	if len(v.Ciphertexts) != 9 || len(v.Items) != 15 {
 		t.Fatalf("%d ciphertexts and %d items, want 9 and 15", len(v.Ciphertexts), len(v.Items))
 	}
 	return v
-}
-
-func unhex(t testing.TB, s string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
 
 // frozenStore puts the items of a vector into a store.
@@ -153,7 +136,7 @@ func (v frozenVector) store(t testing.TB) keystore.Store {
 	t.Helper()
 	store := memory.New()
 	for _, item := range v.Items {
-		if _, err := store.Commit(t.Context(), []keystore.Change{{Op: keystore.Put, Name: item.Name, Value: unhex(t, item.Value)}}); err != nil {
+		if _, err := store.Commit(t.Context(), []keystore.Change{{Op: keystore.Put, Name: item.Name, Value: vectors.Unhex(t, item.Value)}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -171,14 +154,14 @@ func TestFrozenRingOpens(t *testing.T) {
 		}
 	}
 	v := readFrozen(t)
-	ring, err := kms.Open(t.Context(), kms.Config{Store: v.store(t), Root: newGCMRoot(t, unhex(t, v.RootKey)), RingID: v.RingID,
+	ring, err := kms.Open(t.Context(), kms.Config{Store: v.store(t), Root: newGCMRoot(t, vectors.Unhex(t, v.RootKey)), RingID: v.RingID,
 		Now: func() time.Time { return time.Date(2026, 3, 1, 11, 0, 0, 0, time.UTC) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ring.Close()
 	for i, c := range v.Ciphertexts {
-		got, err := ring.Decrypt(t.Context(), unhex(t, c.Ciphertext), c.Context, kms.WithKey("alias/frozen"))
+		got, err := ring.Decrypt(t.Context(), vectors.Unhex(t, c.Ciphertext), c.Context, kms.WithKey("alias/frozen"))
 		if err != nil || hex.EncodeToString(got.Plaintext) != c.Plaintext || got.KeyARN != c.KeyARN || got.KeyMaterialID != c.KeyMaterialID {
 			t.Errorf("ciphertext %d: %+v, %v", i, got, err)
 		}
@@ -226,7 +209,7 @@ type reader2 struct {
 func newReader2(t testing.TB, v frozenVector) *reader2 {
 	r := &reader2{t: t, items: map[string][]byte{}, domains: map[string][]byte{}}
 	for _, item := range v.Items {
-		value := unhex(t, item.Value)
+		value := vectors.Unhex(t, item.Value)
 		r.items[item.Name] = value
 		if !strings.HasPrefix(item.Name, "domain/") {
 			continue
@@ -243,7 +226,7 @@ func newReader2(t testing.TB, v frozenVector) *reader2 {
 			t.Fatalf("%s: its wrap", item.Name)
 		}
 		ad := slices.Concat([]byte("claviger/root/v1"), r.ring, id, prefixed2(name))
-		key, err := gcmOpen(unhex(t, v.RootKey), wrap[:12], wrap[12:], ad)
+		key, err := gcmOpen(vectors.Unhex(t, v.RootKey), wrap[:12], wrap[12:], ad)
 		if err != nil || len(key) != 32 {
 			t.Fatalf("%s: %v", item.Name, err)
 		}
@@ -391,11 +374,11 @@ func TestSecondImplementationReadsTheRing(t *testing.T) {
 		}
 	}
 	for i, c := range v.Ciphertexts {
-		got, err := decrypt2(unhex(t, c.Ciphertext), c.Context, materials)
+		got, err := decrypt2(vectors.Unhex(t, c.Ciphertext), c.Context, materials)
 		if err != nil || hex.EncodeToString(got) != c.Plaintext {
 			t.Errorf("ciphertext %d: %q, %v", i, got, err)
 		}
-		if !strings.HasPrefix(c.KeyMaterialID, hex.EncodeToString(unhex(t, c.Ciphertext)[19:35])) {
+		if !strings.HasPrefix(c.KeyMaterialID, hex.EncodeToString(vectors.Unhex(t, c.Ciphertext)[19:35])) {
 			t.Errorf("ciphertext %d names another material than %s", i, c.KeyMaterialID)
 		}
 	}

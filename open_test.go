@@ -12,6 +12,7 @@ import (
 
 	"github.com/claviger/kms"
 	"github.com/claviger/kms/internal/record"
+	"github.com/claviger/kms/internal/vectors"
 	"github.com/claviger/kms/keystore"
 	"github.com/claviger/kms/keystore/memory"
 	"github.com/claviger/kms/rootkey"
@@ -210,7 +211,7 @@ func TestDamagedRings(t *testing.T) {
 		store := v.store(t)
 		tc.damage(store)
 		before := must(store.List(t.Context(), "", "", 1000))(t)
-		_, err := kms.Open(t.Context(), kms.Config{Store: store, Root: newGCMRoot(t, unhex(t, v.RootKey))})
+		_, err := kms.Open(t.Context(), kms.Config{Store: store, Root: newGCMRoot(t, vectors.Unhex(t, v.RootKey))})
 		if err == nil || tc.is != nil && !errors.Is(err, tc.is) {
 			t.Errorf("%s: %v, want %v", name, err, tc.is)
 		}
@@ -231,13 +232,13 @@ func TestDamagedRecords(t *testing.T) {
 			continue
 		}
 		store := v.store(t)
-		value := unhex(t, item.Value)
+		value := vectors.Unhex(t, item.Value)
 		value[len(value)/2] ^= 0x10
 		put(t, store, item.Name, value)
-		ring := must(kms.Open(t.Context(), kms.Config{Store: store, Root: newGCMRoot(t, unhex(t, v.RootKey)), Now: func() time.Time { return epoch.Add(time.Hour) }}))(t)
+		ring := must(kms.Open(t.Context(), kms.Config{Store: store, Root: newGCMRoot(t, vectors.Unhex(t, v.RootKey)), Now: func() time.Time { return epoch.Add(time.Hour) }}))(t)
 		var failed []string
 		for i, c := range v.Ciphertexts {
-			if _, err := ring.Decrypt(t.Context(), unhex(t, c.Ciphertext), c.Context); err != nil {
+			if _, err := ring.Decrypt(t.Context(), vectors.Unhex(t, c.Ciphertext), c.Context); err != nil {
 				if !errors.Is(err, kms.ErrInternal) {
 					t.Errorf("%s: %v", item.Name, err)
 				}

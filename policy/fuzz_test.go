@@ -6,6 +6,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/claviger/kms/internal/vectors"
 	"github.com/claviger/kms/policy"
 )
 
@@ -15,7 +16,7 @@ func FuzzParse(f *testing.F) {
 			f.Add(doc.Text(), uint8(doc.Kind()))
 		}
 	}
-	for _, c := range readLines[putCase](f, "put.jsonl") {
+	for _, c := range vectors.Lines[vectors.Put](f, "testdata/put.jsonl") {
 		f.Add(c.Document, uint8(policy.KeyPolicy))
 	}
 	f.Add(tenStatements, uint8(policy.KeyPolicy))

@@ -1,58 +1,21 @@
 package policy_test
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/claviger/kms/internal/vectors"
 	"github.com/claviger/kms/policy"
 )
 
 // The published cases of testdata judge whole decisions, not documents. To put the language to their test without the rules for keys built on it, this file
 // has a combiner of its own: which documents apply, and what each way of matching is worth.
 
-// A decisionCase is a line of testdata/{random,sharp,grants}.jsonl; see testdata/README.md.
-type decisionCase struct {
-	ID, Kind, Class, KeyArn, KeyAccount string
-	Request                             struct {
-		Principal struct {
-			Type, Arn, Account, RoleArn string
-			Tags                        map[string]string
-		}
-		Action, Resource string
-		Context          map[string][]string
-	}
-	KeyPolicy          json.RawMessage
-	IdentityPolicies   []json.RawMessage
-	PermissionBoundary json.RawMessage
-	SessionPolicies    []json.RawMessage
-	Grants             []struct {
-		GranteePrincipal string
-		Operations       []string
-		Constraints      struct {
-			EncryptionContextSubset, EncryptionContextEquals map[string]string
-		}
-	}
-	Expect, Why string
-	Basis       string
-	NearMiss    bool
-	SimSays     string
-	SimClass    []string
-}
-
-// multivalued lists the condition keys that may hold several values.
-var multivalued = []string{
-	"kms:EncryptionContextKeys", "kms:GrantOperations", "kms:ResourceAliases", "aws:TagKeys", "aws:PrincipalOrgPaths", "aws:CalledVia",
-	"aws:PrincipalServiceNamesList",
-}
-
-// A decision is a decisionCase with its documents parsed.
+// A decision is a published case with its documents parsed.
 type decision struct {
-	decisionCase
+	vectors.Decision
 	request                          policy.Request
 	key                              *policy.Document
 	identities, boundaries, sessions []*policy.Document
@@ -62,37 +25,11 @@ func (d *decision) documents() []*policy.Document {
 	return slices.Concat([]*policy.Document{d.key}, d.identities, d.boundaries, d.sessions)
 }
 
-// readLines decodes each line of a file of testdata into a T and refuses members that T does not have.
-func readLines[T any](t testing.TB, name string) []T {
-	t.Helper()
-	f, err := os.Open("testdata/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	var all []T
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var v T
-		d := json.NewDecoder(bytes.NewReader(lines.Bytes()))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&v); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		all = append(all, v)
-	}
-	if err := lines.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
-
 func readDecisions(t testing.TB, name string) []*decision {
 	t.Helper()
 	var all []*decision
-	for _, c := range readLines[decisionCase](t, name) {
-		d := &decision{decisionCase: c}
+	for _, c := range vectors.Lines[vectors.Decision](t, "testdata/"+name) {
+		d := &decision{Decision: c, request: c.PolicyRequest(t)}
 		parse := func(kind policy.Kind, texts ...json.RawMessage) (docs []*policy.Document) {
 			for _, text := range texts {
 				if len(text) == 0 || string(text) == "null" {
@@ -110,21 +47,6 @@ func readDecisions(t testing.TB, name string) []*decision {
 		d.identities = parse(policy.IdentityPolicy, c.IdentityPolicies...)
 		d.boundaries = parse(policy.IdentityPolicy, c.PermissionBoundary)
 		d.sessions = parse(policy.IdentityPolicy, c.SessionPolicies...)
-
-		values, err := policy.NewValues(c.Request.Context, multivalued...)
-		if err != nil {
-			t.Fatalf("%s: %v", c.ID, err)
-		}
-		p := c.Request.Principal
-		d.request = policy.Request{
-			Principal: policy.Principal{
-				Type: map[string]policy.PrincipalType{
-					"user": policy.User, "assumed-role": policy.AssumedRole, "root": policy.RootUser, "service": policy.Service,
-				}[p.Type],
-				ARN: p.Arn, Account: p.Account, Role: p.RoleArn, Boundary: len(d.boundaries) > 0,
-			},
-			Action: c.Request.Action, Resource: c.Request.Resource, Context: values,
-		}
 		all = append(all, d)
 	}
 	return all
@@ -237,11 +159,8 @@ func TestPublishedDecisions(t *testing.T) {
 	}
 }
 
-// A putCase is a line of testdata/put.jsonl.
-type putCase struct{ ID, Kind, Class, KeyArn, KeyAccount, Document, Expect, Why, Basis string }
-
 func TestPublishedDocuments(t *testing.T) {
-	cases := readLines[putCase](t, "put.jsonl")
+	cases := vectors.Lines[vectors.Put](t, "testdata/put.jsonl")
 	if len(cases) != 42 {
 		t.Errorf("%d cases, want 42", len(cases))
 	}

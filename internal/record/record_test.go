@@ -17,6 +17,7 @@ import (
 
 	"github.com/claviger/kms/internal/record"
 	"github.com/claviger/kms/internal/secret"
+	"github.com/claviger/kms/internal/vectors"
 )
 
 var (
@@ -190,27 +191,12 @@ func TestFrozenVectors(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	text, err := os.ReadFile(vectorFile)
-	if err != nil {
-		t.Fatal(err)
+	frozen := vectors.Read[[]vector](t, vectorFile)
+	if len(frozen) != 3 {
+		t.Fatalf("%d vectors, want 3", len(frozen))
 	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	var vectors []vector
-	if err := dec.Decode(&vectors); err != nil {
-		t.Fatal(err)
-	}
-	if len(vectors) != 3 {
-		t.Fatalf("%d vectors, want 3", len(vectors))
-	}
-	unhex := func(s string) []byte {
-		b, err := hex.DecodeString(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
-	}
-	for i, v := range vectors {
+	unhex := func(s string) []byte { return vectors.Unhex(t, s) }
+	for i, v := range frozen {
 		sealed, body := unhex(v.Sealed), unhex(v.Body)
 		id := record.DomainID(unhex(v.DomainID))
 		k, err := record.NewKeys(record.RingID(unhex(v.RingID)), id, map[record.DomainID]secret.Bytes{id: secret.New(unhex(v.DomainKey))})

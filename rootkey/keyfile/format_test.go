@@ -9,11 +9,11 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"os"
 	"testing"
 
+	"github.com/claviger/kms/internal/vectors"
 	"github.com/claviger/kms/rootkey"
 	"github.com/claviger/kms/rootkey/keyfile"
 )
@@ -23,42 +23,20 @@ type vector struct {
 }
 
 // readVectors reads testdata/wraps.json, which testdata/wraps.py wrote.
-func readVectors(t testing.TB) []vector {
-	t.Helper()
-	text, err := os.ReadFile("testdata/wraps.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var vectors []vector
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&vectors); err != nil {
-		t.Fatal(err)
-	}
-	return vectors
-}
-
-func unhex(t testing.TB, s string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
+func readVectors(t testing.TB) []vector { return vectors.Read[[]vector](t, "testdata/wraps.json") }
 
 func TestFrozenWraps(t *testing.T) {
-	vectors := readVectors(t)
-	if len(vectors) != 4 {
-		t.Fatalf("%d vectors, want 4", len(vectors))
+	frozen := readVectors(t)
+	if len(frozen) != 4 {
+		t.Fatalf("%d vectors, want 4", len(frozen))
 	}
-	for _, v := range vectors {
+	for _, v := range frozen {
 		t.Run(v.Name, func(t *testing.T) {
 			r, err := keyfile.Parse([]byte(v.Text))
 			if err != nil {
 				t.Fatal(err)
 			}
-			wrap, associated := unhex(t, v.Wrap), unhex(t, v.AssociatedData)
+			wrap, associated := vectors.Unhex(t, v.Wrap), vectors.Unhex(t, v.AssociatedData)
 			got, err := r.DecryptWithContext(t.Context(), wrap, associated)
 			if err != nil || hex.EncodeToString(got) != v.Plaintext {
 				t.Errorf("%x, %v", got, err)

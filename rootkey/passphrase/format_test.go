@@ -8,13 +8,12 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"os"
 	"testing"
 
 	"golang.org/x/crypto/argon2"
 
+	"github.com/claviger/kms/internal/vectors"
 	"github.com/claviger/kms/rootkey"
 	"github.com/claviger/kms/rootkey/passphrase"
 )
@@ -24,47 +23,25 @@ type vector struct {
 }
 
 // readVectors reads testdata/wraps.json, which testdata/wraps.py wrote.
-func readVectors(t testing.TB) []vector {
-	t.Helper()
-	text, err := os.ReadFile("testdata/wraps.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var vectors []vector
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&vectors); err != nil {
-		t.Fatal(err)
-	}
-	return vectors
-}
-
-func unhex(t testing.TB, s string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
+func readVectors(t testing.TB) []vector { return vectors.Read[[]vector](t, "testdata/wraps.json") }
 
 func TestFrozenWraps(t *testing.T) {
-	vectors := readVectors(t)
-	if len(vectors) != 6 {
-		t.Fatalf("%d vectors, want 6", len(vectors))
+	frozen := readVectors(t)
+	if len(frozen) != 6 {
+		t.Fatalf("%d vectors, want 6", len(frozen))
 	}
-	for _, v := range vectors {
+	for _, v := range frozen {
 		t.Run(v.Name, func(t *testing.T) {
-			r, err := passphrase.New(unhex(t, v.Passphrase), nil)
+			r, err := passphrase.New(vectors.Unhex(t, v.Passphrase), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			wrap, associated := unhex(t, v.Wrap), unhex(t, v.AssociatedData)
+			wrap, associated := vectors.Unhex(t, v.Wrap), vectors.Unhex(t, v.AssociatedData)
 			got, err := r.DecryptWithContext(t.Context(), wrap, associated)
 			if err != nil || hex.EncodeToString(got) != v.Plaintext {
 				t.Errorf("%x, %v", got, err)
 			}
-			if got := openAsDocumented(t, unhex(t, v.Passphrase), wrap, associated); hex.EncodeToString(got) != v.Plaintext {
+			if got := openAsDocumented(t, vectors.Unhex(t, v.Passphrase), wrap, associated); hex.EncodeToString(got) != v.Plaintext {
 				t.Errorf("the second implementation gives %x", got)
 			}
 			if _, err := r.DecryptWithContext(t.Context(), wrap, append(associated, 0)); !errors.Is(err, rootkey.ErrWrongKey) {
@@ -151,10 +128,10 @@ func FuzzUnwrap(f *testing.F) {
 	// The fuzzer's workers are processes of their own, so the wrap is a frozen one. The root has the least bound on memory: that a run takes more is a
 	// finding.
 	frozen := readVectors(f)[0]
-	r := newRoot(f, string(unhex(f, frozen.Passphrase)), fast)
-	wrap, associated := unhex(f, frozen.Wrap), unhex(f, frozen.AssociatedData)
+	r := newRoot(f, string(vectors.Unhex(f, frozen.Passphrase)), fast)
+	wrap, associated := vectors.Unhex(f, frozen.Wrap), vectors.Unhex(f, frozen.AssociatedData)
 	for _, v := range readVectors(f) {
-		f.Add(unhex(f, v.Wrap), unhex(f, v.AssociatedData))
+		f.Add(vectors.Unhex(f, v.Wrap), vectors.Unhex(f, v.AssociatedData))
 	}
 	f.Add(wrap[:86], associated)
 	f.Add(wrap[:85], associated)

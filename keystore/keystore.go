@@ -83,6 +83,9 @@ type Store interface {
 
 	// List returns, in the order of their names, up to limit records whose names begin with prefix and are greater than after (which need not exist; "" is
 	// before every name). The answer is one consistent state. Fewer than limit records means that there are no more. limit is 1 to [MaxListLimit].
+	//
+	// A List that meets damage returns the records before it, in order and maybe none, with a [*DamageError], from which one can go on behind the damage; no other
+	// error comes with records. See [Walk].
 	List(ctx context.Context, prefix, after string, limit int) ([]Record, error)
 
 	// Commit makes all the changes durable, or none. It fails with [ErrConflict] if any record has not the revision that its change states. On success it
@@ -118,3 +121,21 @@ var (
 	ErrDamaged  = errors.New("keystore: stored data is damaged")
 	ErrReadOnly = errors.New("keystore: store is open for reading only") // of a Commit
 )
+
+// A DamageError is what a List met that cannot be read: one record or several, or a place where some may have been. It matches [ErrDamaged].
+//
+// Every intact record that the List was asked for is either among those that came with the error or greater than Resume, unless only what is damaged led to it.
+// Resume is greater than what the List was to begin after, so that going on comes to an end. It need not be the name of a record, and is fit for nothing else.
+type DamageError struct {
+	Name   string // of the damaged record; "" if it is not known, or if it is not one record
+	Resume string // a List after this name goes on behind the damage; "" if nothing behind it can be read
+	Err    error  // what is damaged, in words
+}
+
+func (e *DamageError) Error() string { return e.Err.Error() }
+
+// Is reports whether target is [ErrDamaged], which Err need not match.
+func (e *DamageError) Is(target error) bool { return target == ErrDamaged }
+
+// Unwrap returns Err.
+func (e *DamageError) Unwrap() error { return e.Err }

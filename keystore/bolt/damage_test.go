@@ -3,6 +3,7 @@ package bolt
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -74,61 +75,135 @@ func newSample(t *testing.T) sample {
 	return m
 }
 
-// reader is what a snapshot and a store have in common here.
-type reader struct {
-	get  func(name string) (keystore.Record, error)
-	list func(prefix, after string, limit int) ([]keystore.Record, error)
+// A readStore reads a snapshot as the store does, without a file.
+type readStore struct {
+	*snapshot
+	keystore.Store // has no Commit and no Close
 }
 
+func (s readStore) Get(_ context.Context, name string) (keystore.Record, error) {
+	frame, err := s.find(name)
+	if err != nil {
+		return keystore.Record{}, err
+	}
+	if frame == nil {
+		return keystore.Record{}, keystore.ErrNotFound
+	}
+	return decodeRecord(name, frame)
+}
+
+func (s readStore) List(_ context.Context, prefix, after string, limit int) ([]keystore.Record, error) {
+	return s.list(nil, prefix, after, limit)
+}
+
+// same fails unless got is the record of that name.
+func (m sample) same(got keystore.Record, name string) error {
+	want, ok := m.records[name]
+	if !ok || got.Name != name || got.Revision != want.Revision || !bytes.Equal(got.Value, want.Value) {
+		return fmt.Errorf("...%q: wrong record ...%q of revision %d, want %d", tail(name), tail(got.Name), got.Revision, want.Revision)
+	}
+	return nil
+}
+
+func tail(name string) string { return name[max(0, len(name)-12):] }
+
 // compare fails if any answer is wrong, and counts the errors. An error that is not ErrDamaged or ErrNotFound is wrong too.
-func (m sample) compare(r reader) (damage int, err error) {
-	for name, want := range m.records {
-		got, err := r.get(name)
+func (m sample) compare(ctx context.Context, s keystore.Store) (damage int, err error) {
+	for name := range m.records {
+		got, err := s.Get(ctx, name)
 		if errors.Is(err, keystore.ErrDamaged) {
 			damage++
 			continue
 		}
-		if err != nil {
-			return 0, fmt.Errorf("Get ...%q: %w", name[len(name)-4:], err)
+		if err == nil {
+			err = m.same(got, name)
 		}
-		if got.Name != name || got.Revision != want.Revision || !bytes.Equal(got.Value, want.Value) {
-			return 0, fmt.Errorf("Get ...%q: wrong answer of revision %d, want %d", name[len(name)-4:], got.Revision, want.Revision)
+		if err != nil {
+			return 0, fmt.Errorf("Get: %w", err)
 		}
 	}
 	for _, name := range m.missing {
-		_, err := r.get(name)
+		_, err := s.Get(ctx, name)
 		if errors.Is(err, keystore.ErrDamaged) {
 			damage++
 			continue
 		}
 		if !errors.Is(err, keystore.ErrNotFound) {
-			return 0, fmt.Errorf("Get of the missing ...%q: %w", name[len(name)-4:], cmp.Or(err, errors.New("found")))
+			return 0, fmt.Errorf("Get of the missing ...%q: %w", tail(name), cmp.Or(err, errors.New("found")))
 		}
 	}
 	want := slices.Sorted(maps.Keys(m.records))
 	for i, after := range append([]string{""}, want...) {
-		page, err := r.list("", after, 3)
-		if errors.Is(err, keystore.ErrDamaged) {
+		page, err := s.List(ctx, "", after, 3)
+		d, isDamage := errors.AsType[*keystore.DamageError](err)
+		switch {
+		case isDamage && errors.Is(err, keystore.ErrDamaged):
 			damage++
-			continue
-		}
-		if err != nil {
+			if d.Resume != "" && (d.Resume <= after || len(page) > 0 && d.Resume < page[len(page)-1].Name || keystore.ValidateName(d.Resume) != nil) {
+				return 0, fmt.Errorf("List after record %d would go on after %q", i, d.Resume)
+			}
+		case err != nil:
 			return 0, fmt.Errorf("List after record %d: %w", i, err)
-		}
-		if len(page) != min(3, len(want)-i) {
+		case len(page) != min(3, len(want)-i):
 			return 0, fmt.Errorf("List after record %d: %d records", i, len(page))
 		}
 		for j, r := range page {
-			if w := m.records[want[i+j]]; r.Name != w.Name || r.Revision != w.Revision || !bytes.Equal(r.Value, w.Value) {
-				return 0, fmt.Errorf("List after record %d: wrong record %d: %q of revision %d, want %q", i, j, r.Name, r.Revision, w.Name)
+			if err := m.same(r, want[i+j]); err != nil {
+				return 0, fmt.Errorf("List after record %d: %w", i, err)
 			}
 		}
 	}
-	return damage, nil
+	seen, err := m.walk(ctx, s, "")
+	if err != nil {
+		return 0, err
+	}
+	return damage + len(seen.damage), nil
+}
+
+// A walked is what a walk met.
+type walked struct {
+	names  []string
+	damage []*keystore.DamageError
+}
+
+// walk walks over the records with a prefix. It fails if a record is wrong, or missing without a word: each gap has to be told where it is.
+func (m sample) walk(ctx context.Context, s keystore.Store, prefix string) (walked, error) {
+	var w walked
+	want := slices.DeleteFunc(slices.Sorted(maps.Keys(m.records)), func(name string) bool { return !strings.HasPrefix(name, prefix) })
+	gap := false // damage was told since the last record
+	for r, err := range keystore.Walk(ctx, s, prefix) {
+		if err != nil {
+			d, ok := errors.AsType[*keystore.DamageError](err)
+			if !ok || !errors.Is(err, keystore.ErrDamaged) {
+				return w, fmt.Errorf("Walk: %w", err)
+			}
+			w.damage, gap = append(w.damage, d), true
+			continue
+		}
+		i, found := slices.BinarySearch(want, r.Name)
+		if !found || i > 0 && !gap {
+			return w, fmt.Errorf("Walk: ...%q after ...%q, %d records are missing and no damage told", tail(r.Name), tail(lastOf(w.names)), i)
+		}
+		if err := m.same(r, r.Name); err != nil {
+			return w, fmt.Errorf("Walk: %w", err)
+		}
+		w.names, want, gap = append(w.names, r.Name), want[i+1:], false
+	}
+	if len(want) > 0 && !gap {
+		return w, fmt.Errorf("Walk: the last %d records are missing and no damage told", len(want))
+	}
+	return w, nil
+}
+
+func lastOf(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return names[len(names)-1]
 }
 
 // read compares what the bytes of a file hold; a file that cannot be opened is one error.
-func (m sample) read(file []byte) (damage int, err error) {
+func (m sample) read(ctx context.Context, file []byte) (damage int, err error) {
 	s, err := readSnapshot(bytes.NewReader(file), os.Getpagesize(), false)
 	if errors.Is(err, keystore.ErrDamaged) || errors.Is(err, ErrFormat) {
 		return 1, nil
@@ -136,27 +211,13 @@ func (m sample) read(file []byte) (damage int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	return m.compare(reader{
-		get: func(name string) (keystore.Record, error) {
-			frame, err := s.find(name)
-			if err != nil {
-				return keystore.Record{}, err
-			}
-			if frame == nil {
-				return keystore.Record{}, keystore.ErrNotFound
-			}
-			return decodeRecord(name, frame)
-		},
-		list: func(prefix, after string, limit int) ([]keystore.Record, error) {
-			return s.list(nil, prefix, max("\x01", after+"\x00"), limit)
-		},
-	})
+	return m.compare(ctx, readStore{snapshot: s})
 }
 
 // A flipped bit anywhere gives what was written, or an error; never another answer, and never none for a record that is there.
 func TestFlippedBits(t *testing.T) {
 	m := newSample(t)
-	if damage, err := m.read(m.file); damage != 0 || err != nil {
+	if damage, err := m.read(t.Context(), m.file); damage != 0 || err != nil {
 		t.Fatalf("whole file: %d errors, %v", damage, err)
 	}
 	used := len(bytes.TrimRight(m.file, "\x00"))
@@ -168,7 +229,7 @@ func TestFlippedBits(t *testing.T) {
 	}
 	for bit := 0; bit < used*8; bit += step {
 		m.file[bit/8] ^= 1 << (bit % 8)
-		damage, err := m.read(m.file)
+		damage, err := m.read(t.Context(), m.file)
 		m.file[bit/8] ^= 1 << (bit % 8)
 		if err != nil {
 			t.Fatalf("bit %d of byte %d of page %d: %v", bit%8, bit/8%os.Getpagesize(), bit/8/os.Getpagesize(), err)
@@ -208,7 +269,7 @@ func TestMisledPointers(t *testing.T) {
 		right := order.Uint64(m.file[at:])
 		for page := range s.pages {
 			order.PutUint64(m.file[at:], page)
-			damage, err := m.read(m.file)
+			damage, err := m.read(t.Context(), m.file)
 			if err != nil {
 				t.Errorf("pointer to page %d led to %d: %v", right, page, err)
 			}

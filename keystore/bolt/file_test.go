@@ -344,12 +344,7 @@ func (m sample) readBeside(t *testing.T, s *Store, others string) {
 }
 
 func (m sample) compareStore(t *testing.T, s *Store) (damage int, err error) {
-	return m.compare(reader{
-		get: func(name string) (keystore.Record, error) { return s.Get(t.Context(), name) },
-		list: func(prefix, after string, limit int) ([]keystore.Record, error) {
-			return s.List(t.Context(), prefix, after, limit)
-		},
-	})
+	return m.compare(t.Context(), s)
 }
 
 func makeBolt(t *testing.T, path string, o *bbolt.Options, fill func(tx *bbolt.Tx) error) {

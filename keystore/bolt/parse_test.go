@@ -3,6 +3,7 @@ package bolt
 import (
 	"bytes"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/claviger/kms/keystore"
@@ -131,6 +132,38 @@ func FuzzFile(f *testing.F) {
 				_, _ = decodeRecord(sampleName(i), frame)
 			}
 		}
-		_, _ = s.list(nil, "", "\x01", keystore.MaxListLimit)
+		for range keystore.Walk(t.Context(), readStore{snapshot: s}, "") {
+		}
+	})
+}
+
+// Between a name and the next there is none.
+func FuzzNeighbours(f *testing.F) {
+	long := strings.Repeat("n", keystore.MaxNameLen)
+	for _, s := range []string{"", "a", "a\x01", "\x01", "é", "\ue000", "\ud7ff", "\U00010000", "\U0010ffff", "a\xff", "\xff", "\x00", "a\x00b", "\xed\xa0\x80", "\xc3", long,
+		long + "n", long[1:] + "é", long[2:] + "é", long[3:] + "\uffff", long[:1023] + "\x7f", strings.Repeat("\U0010ffff", 256)} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, key string) {
+		p := predecessor(key)
+		if p != "" && (keystore.ValidateName(p) != nil || p >= key) {
+			t.Fatalf("predecessor of %q is %q", key, p)
+		}
+		if keystore.ValidateName(key) != nil {
+			if next := successor(p); next < key && next != lastFence {
+				t.Fatalf("%q and %q are less than %q", p, next, key)
+			}
+			return
+		}
+		if next := successor(p); next != key {
+			t.Fatalf("successor of %q, the predecessor of %q, is %q", p, key, next)
+		}
+		next := successor(key)
+		if next == lastFence {
+			return
+		}
+		if keystore.ValidateName(next) != nil || next <= key || predecessor(next) != key {
+			t.Fatalf("successor of %q is %q, whose predecessor is %q", key, next, predecessor(next))
+		}
 	})
 }

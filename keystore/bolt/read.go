@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/claviger/kms/keystore"
 )
@@ -40,23 +39,16 @@ func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]ke
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	first := max(prefix, "\x01") // the first fence is no record
-	if after != "" {
-		first = max(first, after+"\x00") // names hold no NUL, so this is the first possible name after it
-	}
 	ended := ctx.Done()
 	var page []keystore.Record
 	err := s.read(func(snap *snapshot) (err error) {
-		page, err = snap.list(ended, prefix, first, limit)
+		page, err = snap.list(ended, prefix, after, limit)
 		return err
 	})
 	if err == errEnded {
 		return nil, endOf(ctx)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return page, nil
+	return page, err
 }
 
 // read calls f with the newest snapshot, which stays good until f returns.
@@ -72,37 +64,6 @@ func (s *Store) read(f func(*snapshot) error) error {
 		return s.failed
 	}
 	return f(s.snap)
-}
-
-// list returns up to limit records with the prefix and a name that is not less than first. It fails with [errEnded] once ended is closed.
-func (s *snapshot) list(ended <-chan struct{}, prefix, first string, limit int) ([]keystore.Record, error) {
-	c, err := s.from(first)
-	if err != nil {
-		return nil, err
-	}
-	var page []keystore.Record
-	for {
-		if hasEnded(ended) {
-			return nil, errEnded
-		}
-		b, frame, _ := c.at()
-		name := string(b)
-		if name == lastFence || !strings.HasPrefix(name, prefix) {
-			return page, c.check() // the end is where a record beyond it proves it
-		}
-		r, err := decodeRecord(name, frame)
-		if err != nil {
-			return nil, err
-		}
-		if page = append(page, r); len(page) == limit {
-			return page, nil
-		}
-		if ok, err := c.move(1); err != nil {
-			return nil, err
-		} else if !ok {
-			return nil, damaged("record after "+strconv.Quote(name), nil)
-		}
-	}
 }
 
 // decodeRecord returns the record in the frame found under name, with a copy of its value.

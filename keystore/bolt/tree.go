@@ -32,7 +32,16 @@ type step struct {
 	low, high []byte
 }
 
-// seek returns a cursor at the first record whose name is not less than name, or one past the last record of its leaf.
+// childHigh returns what all keys of the child are below, or nil.
+func (p step) childHigh() []byte {
+	if p.i+1 < p.n {
+		return p.key(p.i + 1)
+	}
+	return p.high
+}
+
+// seek returns a cursor at the first record whose name is not less than name, or one past the last record of its leaf. After an error it stands at the child that
+// cannot be read.
 func (s *snapshot) seek(root node, name []byte) (*cursor, error) {
 	c := &cursor{s: s, path: []step{{node: root}}}
 	for {
@@ -47,7 +56,7 @@ func (s *snapshot) seek(root node, name []byte) (*cursor, error) {
 		}
 		top.i = i
 		if err := c.descend(); err != nil {
-			return nil, err
+			return c, err
 		}
 	}
 }
@@ -71,10 +80,7 @@ func (c *cursor) child(parent step) (step, error) {
 	if err != nil {
 		return step{}, err
 	}
-	child := step{node: n, low: parent.key(parent.i), high: parent.high}
-	if parent.i+1 < parent.n {
-		child.high = parent.key(parent.i + 1)
-	}
+	child := step{node: n, low: parent.key(parent.i), high: parent.childHigh()}
 	if bytes.Compare(n.key(0), child.low) < 0 || child.high != nil && bytes.Compare(n.key(n.n-1), child.high) >= 0 {
 		return step{}, damaged(fmt.Sprintf("page %d: not the records that belong there", id), nil)
 	}
@@ -82,7 +88,7 @@ func (c *cursor) child(parent step) (step, error) {
 }
 
 // move goes one record forward or back, and reports whether there was one. All leaves of a tree have the same depth: one that has not stands in the place of
-// a branch above it, whose other leaves would be missed.
+// a branch above it, whose other leaves would be missed. After an error the cursor stands at the child that cannot be read, or at the record of the other depth.
 func (c *cursor) move(by int) (bool, error) {
 	depth := len(c.path)
 	for len(c.path) > 0 {
@@ -129,42 +135,51 @@ func (s *snapshot) find(name string) ([]byte, error) {
 	return nil, c.checkGap(name)
 }
 
-// from returns a cursor at the first record whose name is not less than name, which is at most the last fence.
-func (s *snapshot) from(name string) (*cursor, error) {
-	c, err := s.seek(s.records, []byte(name))
-	if err != nil {
-		return nil, err
-	}
-	return c, c.checkGap(name)
-}
-
 // checkGap moves a cursor that sought name to the first record that is not less, and makes sure that this record and the one before it are what was written
 // there, so that nothing between them is hidden.
 func (c *cursor) checkGap(name string) error {
+	if err := c.checkBefore(name); err != nil {
+		return err
+	}
+	if err := c.settle(name); err != nil {
+		return err
+	}
+	return c.check()
+}
+
+// checkBefore makes sure of the record before the cursor, which sought name.
+func (c *cursor) checkBefore(name string) error {
 	before := &cursor{s: c.s, path: slices.Clone(c.path)}
 	if ok, err := before.move(-1); err != nil {
 		return err
 	} else if !ok {
 		return damaged("record before "+strconv.Quote(name), nil)
 	}
-	if err := before.check(); err != nil {
-		return err
+	return before.check()
+}
+
+// settle moves a cursor that stands behind the last record of its leaf, because it sought name, to the next record.
+func (c *cursor) settle(name string) error {
+	if _, _, ok := c.at(); ok {
+		return nil
 	}
-	if _, _, ok := c.at(); !ok {
-		if ok, err := c.move(1); err != nil {
-			return err
-		} else if !ok {
-			return damaged("record after "+strconv.Quote(name), nil)
-		}
+	ok, err := c.move(1)
+	if err == nil && !ok {
+		err = damaged("record after "+strconv.Quote(name), nil)
 	}
-	return c.check()
+	return err
 }
 
 // check makes sure that the cursor stands at a record, under the name that was written there.
 func (c *cursor) check() error {
 	top := c.path[len(c.path)-1]
-	name, frame := string(top.key(top.i)), top.value(top.i)
-	if _, ok := decodeName(name, frame); !ok || top.bucket(top.i) {
+	return top.check(top.i)
+}
+
+// check makes sure that a leaf's element is a record, under the name that was written there.
+func (p node) check(i int) error {
+	name := string(p.key(i))
+	if _, ok := decodeName(name, p.value(i)); !ok || p.bucket(i) {
 		return damaged("record "+strconv.Quote(name), nil)
 	}
 	return nil

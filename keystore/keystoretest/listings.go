@@ -165,4 +165,54 @@ var listRules = []rule{
 			return nil
 		},
 	},
+	{
+		name: "a listing goes on after the longest names",
+		why:  "a walk that meets damage cannot go on right behind it, or skips the record there",
+		check: func(ctx context.Context, s keystore.Store) error {
+			// Right before a name are those that begin with the character before its last one, filled up with the greatest characters.
+			before := func(name string) string {
+				begin := name[:len(name)-1] + string(name[len(name)-1]-1)
+				room := keystore.MaxNameLen - len(begin)
+				return begin + strings.Repeat("\U0010ffff", room/4) + []string{"", "\x7f", "\u07ff", "\uffff"}[room%4]
+			}
+			names := []string{"k", "k/b", "k/bcd", "k/c", "l"}
+			if _, err := create(ctx, s, names...); err != nil {
+				return err
+			}
+			for i, name := range names {
+				page, err := s.List(ctx, "", before(name), 10)
+				if err != nil {
+					return err
+				}
+				if err := wantNames(page, names[i:]...); err != nil {
+					return fmt.Errorf("after what is right before %q: %w", name, err)
+				}
+			}
+			return nil
+		},
+	},
+	{
+		name: "a walk meets every record and no damage",
+		why:  "a check of the store finds fault with a good one, or finds none because it ends early",
+		check: func(ctx context.Context, s keystore.Store) error {
+			var names []string
+			for i := range 250 {
+				names = append(names, fmt.Sprintf("p/%03d", i))
+			}
+			if _, err := create(ctx, s, append([]string{"o", "p", "p0", "q/1"}, names...)...); err != nil {
+				return err
+			}
+			var records []keystore.Record
+			for r, err := range keystore.Walk(ctx, s, "p/") {
+				if err != nil {
+					return err
+				}
+				if err := sameRecord(r, keystore.Record{Name: r.Name, Value: []byte(r.Name), Revision: r.Revision}); err != nil {
+					return err
+				}
+				records = append(records, r)
+			}
+			return wantNames(records, names...)
+		},
+	},
 }

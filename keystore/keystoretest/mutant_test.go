@@ -90,6 +90,39 @@ func TestMutantsAreCaught(t *testing.T) {
 				return m.Store.List(ctx, prefix, after, limit)
 			}
 		}},
+		{"cuts after short", "a listing goes on after the longest names", func(m *mutant) {
+			m.list = func(ctx context.Context, prefix, after string, limit int) ([]keystore.Record, error) {
+				return m.Store.List(ctx, prefix, strings.ToValidUTF8(after[:min(len(after), 2)], ""), limit)
+			}
+		}},
+		{"skips the record right behind after", "a listing goes on after the longest names", func(m *mutant) {
+			m.list = func(ctx context.Context, prefix, after string, limit int) ([]keystore.Record, error) {
+				page, err := m.Store.List(ctx, prefix, after, limit)
+				if len(after) > 1000 && len(page) > 0 {
+					page = page[1:]
+				}
+				return page, err
+			}
+		}},
+		{"reports damage of sound records", "a walk meets every record and no damage", func(m *mutant) {
+			m.list = func(ctx context.Context, prefix, after string, limit int) ([]keystore.Record, error) {
+				page, err := m.Store.List(ctx, prefix, after, limit)
+				if len(page) > 10 {
+					name := page[10].Name
+					return page[:10], &keystore.DamageError{Name: name, Resume: name, Err: errors.New("slow page")}
+				}
+				return page, err
+			}
+		}},
+		{"damage that does not go on", "a walk meets every record and no damage", func(m *mutant) {
+			m.list = func(ctx context.Context, prefix, after string, limit int) ([]keystore.Record, error) {
+				page, err := m.Store.List(ctx, prefix, after, limit)
+				if len(page) > 10 {
+					return page[:10], &keystore.DamageError{Resume: after, Err: errors.New("slow page")}
+				}
+				return page, err
+			}
+		}},
 		{"treats prefixes as folders", "a prefix does not include its neighbours", func(m *mutant) {
 			m.list = func(ctx context.Context, prefix, after string, limit int) ([]keystore.Record, error) {
 				return m.Store.List(ctx, strings.TrimSuffix(prefix, "/"), after, limit)
@@ -220,8 +253,8 @@ func TestMutantsAreCaught(t *testing.T) {
 				return r, err
 			}
 		}},
-		{"revision that starts again after a deletion", "a revision is never used twice for a name", perRecordRevisions},
-		{"lost check", "a check of its own can conflict", func(m *mutant) {
+		{"reused revision after a deletion", "a revision is never used twice for a name", perRecordRevisions},
+		{"lost check-only change", "a check of its own can conflict", func(m *mutant) {
 			m.commit = func(ctx context.Context, changes []keystore.Change) (keystore.Revision, error) {
 				if err := keystore.ValidateBatch(changes); err != nil {
 					return 0, err

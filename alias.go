@@ -199,7 +199,7 @@ func (c *Client) DeleteAlias(ctx context.Context, name string) error {
 		next := a.keys[1].clone()
 		next.removeAlias(a.req.alias)
 		b := a.batch()
-		b.remove(a.req.alias, from)
+		b.remove(kindAlias, a.req.alias, from)
 		return struct{}{}, a.commit(ctx, b, a.change(1, next))
 	})
 	return err
@@ -257,7 +257,7 @@ func (c *Client) ListAliasesPage(ctx context.Context, ref string, in PageInput) 
 // aliasEntry makes an entry of an alias's record. An alias that its key does not know, or whose key is gone, is not listed.
 func aliasEntry(ctx context.Context, a admitted, item keystore.Record) (AliasListEntry, bool, error) {
 	var r aliasRecord
-	if _, _, err := a.client.c.open(kindAlias, item.Name, item, &r); err != nil {
+	if _, _, err := a.client.c.open(ctx, kindAlias, item.Name, item, &r); err != nil {
 		// One damaged record must not hide the others. It is listed without what it points to.
 		return AliasListEntry{AliasName: item.Name, AliasARN: a.client.c.ring.aliasARN(item.Name)}, true, nil
 	}

@@ -71,14 +71,39 @@ func (a admitted) uses(m *material) {
 	a.event.Additional = append(a.event.Additional, slog.String("keyMaterialId", m.text))
 }
 
-// serviceEvent is the event of what time brought, without anybody asking.
-func (c *core) serviceEvent(name string, now int64, k *key, details ...slog.Attr) *audit.Event {
+// serviceEvent is the event of what time brought, or what the program did with the ring itself, without anybody asking.
+func (c *core) serviceEvent(name string, now int64, details ...slog.Attr) *audit.Event {
 	return &audit.Event{
 		Time: time.Unix(0, now).UTC(), Type: audit.ServiceEvent, Name: name, Region: c.ring.region, Account: c.ring.account,
-		Identity:  audit.Identity{Type: "AWSService", AccountID: c.ring.account, InvokedBy: "AWS Internal"},
-		Details:   append(details, slog.String("keyId", k.id.String())),
-		Resources: []audit.Resource{{AccountID: c.ring.account, Type: keyResource, ARN: k.arn}},
+		Identity: audit.Identity{Type: "AWSService", AccountID: c.ring.account, InvokedBy: "AWS Internal"},
+		Details:  details,
 	}
+}
+
+// keyEvent is a service event of a key.
+func (c *core) keyEvent(name string, now int64, k *key, details ...slog.Attr) *audit.Event {
+	e := c.serviceEvent(name, now, append(details, slog.String("keyId", k.id.String()))...)
+	e.Resources = []audit.Resource{{AccountID: c.ring.account, Type: keyResource, ARN: k.arn}}
+	return e
+}
+
+// correct says that what an event tells did not happen, or that nobody knows.
+func (c *core) correct(ctx context.Context, event *audit.Event, err error) {
+	e := wrap(event.Name, "", err)
+	event.ErrorCode, event.ErrorMessage = string(e.Code), e.Message
+	_ = c.tell(ctx, event) // the failure is what the caller hears of
+}
+
+// commitEvent runs a commit when its event was accepted, and corrects the event if it fails.
+func (c *core) commitEvent(ctx context.Context, event *audit.Event, commit func() error) error {
+	err := c.tell(ctx, event)
+	if err != nil {
+		return err
+	}
+	if err = commit(); err != nil {
+		c.correct(ctx, event, err)
+	}
+	return err
 }
 
 // What callers ask, as CloudTrail names it.

@@ -3,17 +3,13 @@ package kms
 import (
 	"cmp"
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
-	"strings"
 
 	"golang.org/x/crypto/cryptobyte"
 
@@ -23,37 +19,17 @@ import (
 	"github.com/claviger/kms/rootkey"
 )
 
-// A ringID is what a ring is: which account and Region it serves, and the id that its records are bound to. It never changes.
-type ringID struct {
-	id        record.RingID
-	partition string
-	account   string
-	region    string
-	arnPrefix string // of the ring's keys and aliases
-}
-
-func newRingID(id record.RingID, partition, account, region string) *ringID {
-	return &ringID{id: id, partition: partition, account: account, region: region, arnPrefix: "arn:" + partition + ":kms:" + region + ":" + account + ":"}
-}
-
-// keyARN returns the ARN of a key of the ring.
-func (r *ringID) keyARN(id keyID) string { return r.arnPrefix + "key/" + id.String() }
-
-// aliasARN returns the ARN of an alias, given its whole name.
-func (r *ringID) aliasARN(name string) string { return r.arnPrefix + name }
-
 const (
-	ringItem     = kindRing
 	domainPrefix = kindDomain + "/"
 
-	ringIDInfo = "claviger/ring-id/v1"
-	wrapInfo   = "claviger/root/v1"
+	wrapInfo = "claviger/root/v1"
 
 	domainVersion = 1
 	domainSuite   = 1 // AES-256 domain keys, wrapped by a root as it sees fit
 
-	maxDomainKeys = 64 // a bound on what is read of a store; a ring has one
-	maxRoots      = 8
+	maxDomainKeys = 8 // a ring has one, or a few while records are resealed
+	maxWraps      = 16
+	maxFailures   = 64 // how many domain records that did not open are remembered
 )
 
 // A rootWrap is a domain key as one root wrapped it.
@@ -69,6 +45,8 @@ type domainRecord struct {
 	id    record.DomainID
 	wraps []rootWrap
 }
+
+func domainItem(id record.DomainID) string { return domainPrefix + id.String() }
 
 func (d *domainRecord) encode() []byte {
 	var b cryptobyte.Builder
@@ -89,7 +67,7 @@ func decodeDomainRecord(in []byte) (*domainRecord, error) {
 	d := new(domainRecord)
 	var version, suite, count uint8
 	if !s.ReadUint8(&version) || !s.ReadUint8(&suite) || version != domainVersion || suite != domainSuite ||
-		!s.CopyBytes(d.ring[:]) || !s.CopyBytes(d.id[:]) || !s.ReadUint8(&count) || count == 0 || count > maxRoots {
+		!s.CopyBytes(d.ring[:]) || !s.CopyBytes(d.id[:]) || !s.ReadUint8(&count) || count == 0 || count > maxWraps {
 		return nil, record.ErrDamaged
 	}
 	for range count {
@@ -104,6 +82,19 @@ func decodeDomainRecord(in []byte) (*domainRecord, error) {
 		return nil, record.ErrDamaged
 	}
 	return d, nil
+}
+
+// readDomain reads the record of a domain key.
+func readDomain(ctx context.Context, store keystore.Store, id record.DomainID) (*domainRecord, keystore.Revision, error) {
+	item, err := store.Get(ctx, domainItem(id))
+	if err != nil {
+		return nil, 0, err
+	}
+	d, err := decodeDomainRecord(item.Value)
+	if err != nil || item.Name != domainItem(d.id) || d.id != id {
+		return nil, 0, fmt.Errorf("domain key %v: %w", id, record.ErrDamaged)
+	}
+	return d, item.Revision, nil
 }
 
 // associatedData binds a wrap to the ring, the domain key and the root.
@@ -139,237 +130,370 @@ func (d *domainRecord) open(ctx context.Context, roots []rootkey.Root) (secret.B
 	return secret.Bytes{}, err
 }
 
-// newDomain makes a domain key and wraps it under every root, opening each wrap before it is trusted.
+// wrap adds a wrap of the domain key for each root, opening each before it is trusted.
+func (d *domainRecord) wrap(ctx context.Context, key secret.Bytes, roots []rootkey.Root) error {
+	for _, root := range roots {
+		name := rootkey.Name(root)
+		var text []byte
+		err := key.Use(func(raw []byte) (err error) {
+			text, err = root.EncryptWithContext(ctx, raw, d.associatedData(name))
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("root %q: %w", name, err)
+		}
+		if len(text) == 0 || len(text) > rootkey.MaxWrapLen {
+			return fmt.Errorf("root %q: a wrap of %d bytes", name, len(text))
+		}
+		w := rootWrap{name, text}
+		if err := d.prove(ctx, w, key, root); err != nil {
+			return err
+		}
+		d.wraps = append(d.wraps, w)
+	}
+	return nil
+}
+
+// prove opens a wrap and compares what it holds.
+func (d *domainRecord) prove(ctx context.Context, w rootWrap, key secret.Bytes, root rootkey.Root) error {
+	back, err := (&domainRecord{ring: d.ring, id: d.id, wraps: []rootWrap{w}}).open(ctx, []rootkey.Root{root})
+	if err != nil {
+		return err
+	}
+	defer back.Zero()
+	if !back.Equal(key) {
+		return fmt.Errorf("root %q: what it wraps, it does not unwrap", w.root)
+	}
+	return nil
+}
+
+// newDomain makes a domain key and wraps it under every root.
 func newDomain(ctx context.Context, ring record.RingID, roots []rootkey.Root) (*domainRecord, secret.Bytes, error) {
 	d := &domainRecord{ring: ring}
 	rand.Read(d.id[:])
 	raw := make([]byte, sha256.Size)
 	rand.Read(raw)
 	key := secret.New(raw)
-	for _, root := range roots {
-		name := rootkey.Name(root)
-		text, err := root.EncryptWithContext(ctx, raw, d.associatedData(name))
-		if err != nil {
-			return nil, secret.Bytes{}, fmt.Errorf("root %q: %w", name, err)
-		}
-		if len(text) == 0 || len(text) > rootkey.MaxWrapLen {
-			return nil, secret.Bytes{}, fmt.Errorf("root %q: a wrap of %d bytes", name, len(text))
-		}
-		back, err := (&domainRecord{ring: d.ring, id: d.id, wraps: []rootWrap{{name, text}}}).open(ctx, []rootkey.Root{root})
-		if err != nil {
-			return nil, secret.Bytes{}, err
-		}
-		same := back.Equal(key)
-		back.Zero()
-		if !same {
-			return nil, secret.Bytes{}, fmt.Errorf("root %q: what it wraps, it does not unwrap", name)
-		}
-		d.wraps = append(d.wraps, rootWrap{name, text})
+	if err := d.wrap(ctx, key, roots); err != nil {
+		key.Zero()
+		return nil, secret.Bytes{}, err
 	}
 	return d, key, nil
 }
 
-// An openedRing is a ring whose domain keys are at hand.
-type openedRing struct {
-	*ringID
-	keys  *record.Keys
-	index secret.Bytes // keys the hashes of names
+// A sealing is what records are sealed and opened with, until another domain key seals or the record of this one changes.
+type sealing struct {
+	keys     *record.Keys
+	revision keystore.Revision // of the record of the domain key that seals
 }
 
-// openRing opens the ring that a store holds, or makes one, as isNew says, in a store that is empty.
-func openRing(ctx context.Context, cfg, isNew *Config) (*openedRing, error) {
-	for range 3 { // a second turn when another process made the ring meanwhile
-		sealed, err := cfg.Store.Get(ctx, ringItem)
-		if errors.Is(err, keystore.ErrNotFound) {
-			if err = createRing(ctx, isNew); err == nil || errors.Is(err, keystore.ErrConflict) || errors.Is(err, keystore.ErrUnknown) {
-				continue
-			}
-		}
-		if err != nil {
-			return nil, err
-		}
-		return unsealRing(ctx, cfg, sealed)
-	}
-	return nil, fmt.Errorf("the store holds domain keys, and no ring: %w", record.ErrDamaged)
+// check is the change that makes a commit fail when another domain key has come to seal since.
+func (s *sealing) check() keystore.Change {
+	return keystore.Change{Op: keystore.Check, Name: domainItem(s.keys.Newest()), Revision: s.revision}
 }
 
-// createRing makes a ring. A store that has records, but no ring, is damaged or someone else's: it is left as it is.
-func createRing(ctx context.Context, cfg *Config) error {
-	others, err := cfg.Store.List(ctx, "", "", 1)
-	if err != nil {
+// domains is how a vault comes by domain keys.
+type domains struct {
+	learning chan struct{}                         // holds a token while a domain key is looked for
+	roots    []rootkey.Root                        // guarded by learning
+	failed   map[record.DomainID]keystore.Revision // guarded by learning: what did not open, and need not be tried again
+}
+
+func (d *domains) init(roots []rootkey.Root) {
+	*d = domains{learning: make(chan struct{}, 1), roots: roots, failed: make(map[record.DomainID]keystore.Revision)}
+}
+
+// lock waits for the turn of a caller, who calls unlock after it.
+func (d *domains) lock(ctx context.Context) error {
+	select {
+	case d.learning <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (d *domains) unlock() { <-d.learning }
+
+// learn looks for a domain key that is not at hand. It fails with [record.ErrUnknownDomain] if there is none that opens.
+func (v *vault) learn(ctx context.Context, id record.DomainID) error {
+	if err := v.domains.lock(ctx); err != nil {
 		return err
 	}
-	switch {
-	case slices.ContainsFunc(others, func(r keystore.Record) bool { return strings.HasPrefix(r.Name, domainPrefix) }):
-		return keystore.ErrConflict // another process may just be making the ring: look again
-	case len(others) > 0:
-		return errors.New("the store holds records, but none of a ring: it is damaged, or not a key store")
-	case cfg.RingID != "":
-		return errors.New("the store is empty, and Config.RingID pins a ring")
-	}
-	_, now := (&clock{now: cfg.Now}).read()
-	r := &ringRecord{account: cfg.AccountID, region: cfg.Region, partition: cfg.Partition, created: now, seen: now}
-	rand.Read(r.index[:])
-	defer clear(r.index[:])
-	ring, err := deriveRingID(r.index[:])
-	if err != nil {
-		return err
-	}
-	domain, key, err := newDomain(ctx, ring, cfg.roots())
-	if err != nil {
-		return err
-	}
-	defer key.Zero()
-	keys, err := record.NewKeys(ring, domain.id, map[record.DomainID]secret.Bytes{domain.id: key})
-	if err != nil {
-		return err
-	}
-	r.newest = domain.id
-	plain := encodeBody(r)
-	defer clear(plain)
-	h := record.Header{Generation: 1, Time: now}
-	rand.Read(h.ChangeID[:])
-	_, err = cfg.Store.Commit(ctx, []keystore.Change{
-		{Op: keystore.Put, Name: ringItem, Value: keys.Seal(record.Name{Kind: kindRing, Item: ringItem}, schema1, h, plain)},
-		{Op: keystore.Put, Name: domainPrefix + domain.id.String(), Value: domain.encode()},
-	})
+	defer v.domains.unlock()
+	_, err := v.hold(ctx, id)
 	return err
 }
 
-// deriveRingID returns the id of the ring with that index key. Since the id commits to a secret of the ring, nobody else can make a ring of the same id, and
-// pinning the id pins the ring.
-func deriveRingID(index []byte) (record.RingID, error) {
-	id, err := hkdf.Key(sha256.New, index, nil, ringIDInfo, len(record.RingID{}))
-	if err != nil {
-		return record.RingID{}, err
+// hold makes sure that a domain key is at hand, and returns the revision of its record. The caller has the turn.
+func (v *vault) hold(ctx context.Context, id record.DomainID) (keystore.Revision, error) {
+	d, revision, err := readDomain(ctx, v.store, id)
+	if errors.Is(err, keystore.ErrNotFound) {
+		return 0, record.ErrUnknownDomain
 	}
-	return record.RingID(id), nil
+	if err != nil {
+		return 0, err
+	}
+	now := v.sealing.Load()
+	if now.keys.Holds(id) {
+		return revision, nil
+	}
+	if d.ring != now.keys.Ring() || v.domains.failed[id] == revision {
+		return 0, record.ErrUnknownDomain
+	}
+	key, err := d.open(ctx, v.domains.roots)
+	if err != nil {
+		if ctx.Err() == nil {
+			if len(v.domains.failed) >= maxFailures {
+				clear(v.domains.failed)
+			}
+			v.domains.failed[id] = revision
+		}
+		return 0, fmt.Errorf("domain key %v: %w", id, err)
+	}
+	v.sealing.Store(&sealing{keys: now.keys.With(id, key), revision: now.revision})
+	return revision, nil
 }
 
-// unsealRing unwraps the domain keys and opens the ring's own record.
-func unsealRing(ctx context.Context, cfg *Config, sealed keystore.Record) (*openedRing, error) {
-	items, err := cfg.Store.List(ctx, domainPrefix, "", maxDomainKeys)
+// refresh finds out which domain key seals, after a conflict: it may be another one, or its record may have changed.
+func (v *vault) refresh(ctx context.Context) error {
+	if err := v.domains.lock(ctx); err != nil {
+		return err
+	}
+	defer v.domains.unlock()
+	now := v.sealing.Load()
+	if d, err := v.store.Get(ctx, domainItem(now.keys.Newest())); err == nil && d.Revision == now.revision {
+		return nil
+	}
+	return v.follow(ctx)
+}
+
+// follow makes the domain key seal that seals the ring's own record. The caller has the turn.
+func (v *vault) follow(ctx context.Context) error {
+	sealed, err := v.store.Get(ctx, ringItem)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	sealedUnder, err := record.DomainOf(sealed.Value)
+	id, err := record.DomainOf(sealed.Value)
 	if err != nil {
-		return nil, fmt.Errorf("the ring's record: %w", err)
+		return fmt.Errorf("the ring's record: %w", err)
 	}
-	// A domain key that does not open costs the records under it, not the ring, unless it is the one that is needed now.
-	var ring record.RingID
-	domain := make(map[record.DomainID]secret.Bytes)
-	missing := fmt.Errorf("domain key %v: %w", sealedUnder, record.ErrUnknownDomain)
-	for _, item := range items {
-		d, err := decodeDomainRecord(item.Value)
-		if err == nil && item.Name != domainPrefix+d.id.String() {
-			err = record.ErrDamaged
-		}
-		if err == nil && len(domain) > 0 && d.ring != ring {
-			err = record.ErrDamaged
-		}
-		var key secret.Bytes
-		if err == nil {
-			key, err = d.open(ctx, cfg.roots())
-		}
-		if err != nil {
-			if item.Name == domainPrefix+sealedUnder.String() {
-				missing = fmt.Errorf("domain key %v: %w", sealedUnder, err)
-			}
-			continue
-		}
-		ring = d.ring
-		domain[d.id] = key
-	}
-	if _, ok := domain[sealedUnder]; !ok {
-		return nil, missing
-	}
-	keys, err := record.NewKeys(ring, sealedUnder, domain)
+	revision, err := v.hold(ctx, id)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	keys := v.sealing.Load().keys
 	_, _, plain, err := keys.Open(record.Name{Kind: kindRing, Item: ringItem}, sealed.Value, schema1)
 	if err != nil {
-		return nil, fmt.Errorf("the ring's record: %w", err)
+		return fmt.Errorf("the ring's record: %w", err)
 	}
 	defer clear(plain)
-	r := new(ringRecord)
-	if err := decodeBody(plain, r); err != nil {
-		return nil, fmt.Errorf("the ring's record: %w", err)
+	var r ringRecord
+	if err := decodeBody(plain, &r); err != nil || r.newest != id {
+		return fmt.Errorf("the ring's record: %w", cmp.Or(err, record.ErrDamaged))
 	}
-	if r.account == "" || r.region == "" || r.partition == "" {
-		return nil, fmt.Errorf("the ring's record: %w", errBody)
-	}
-	opened := &openedRing{index: secret.Copy(r.index[:])}
 	clear(r.index[:])
-	var derived record.RingID
-	if err := opened.index.Use(func(index []byte) (err error) { derived, err = deriveRingID(index); return err }); err != nil {
-		return nil, err
-	}
-	if opened.keys, err = record.NewKeys(ring, r.newest, domain); err != nil {
-		return nil, err
-	}
-	switch pinned := cfg.RingID; {
-	case derived != ring:
-		return nil, fmt.Errorf("the ring's record: %w", record.ErrDamaged)
-	case pinned != "" && pinned != hex.EncodeToString(ring[:]):
-		return nil, fmt.Errorf("the store holds ring %v, and Config.RingID pins another", ring)
-	case cmp.Or(cfg.AccountID, r.account) != r.account:
-		return nil, fmt.Errorf("the ring is of account %s, and Config.AccountID says %s", r.account, cfg.AccountID)
-	case cmp.Or(cfg.Region, r.region) != r.region:
-		return nil, fmt.Errorf("the ring is of Region %s, and Config.Region says %s", r.region, cfg.Region)
-	case cmp.Or(cfg.Partition, r.partition) != r.partition:
-		return nil, fmt.Errorf("the ring is of partition %s, and Config.Partition says %s", r.partition, cfg.Partition)
-	}
-	opened.ringID = newRingID(ring, r.partition, r.account, r.region)
-	return opened, nil
+	v.sealing.Store(&sealing{keys: keys.Sealing(id), revision: revision})
+	return nil
 }
 
-// An ephemeralRoot wraps the domain keys of a ring that lives in memory and dies with the process.
-type ephemeralRoot struct{ aead cipher.AEAD }
+// RotateDomainKey makes a new domain key, which seals every record from now on, in every process. What was sealed before stays readable, and is resealed by
+// [Keyring.Maintain], which then removes the old domain key. Rotate it when somebody may know a domain key: when a root key was lost or its holder has left, after
+// [Keyring.ChangeRoots], which by itself does not help against who has kept an old root and an old copy of the store.
+//
+// It fails if the domain key is also wrapped under a root that this ring was not opened with, since the new one could not be; and while too many older ones wait
+// for Maintain.
+func (k *Keyring) RotateDomainKey(ctx context.Context) error {
+	return k.manage(ctx, "RotateDomainKey", func() error { return k.c.rotateDomainKey(ctx) })
+}
 
-func newEphemeralRoot() (rootkey.Root, error) {
-	key := make([]byte, sha256.Size)
-	rand.Read(key)
-	defer clear(key)
-	block, err := aes.NewCipher(key)
+func (c *core) rotateDomainKey(ctx context.Context) error {
+	if err := c.domains.lock(ctx); err != nil {
+		return err
+	}
+	defer c.domains.unlock()
+	if err := c.follow(ctx); err != nil {
+		return err
+	}
+	records, err := c.domainRecords(ctx)
+	if err != nil {
+		return err
+	}
+	if len(records) >= maxDomainKeys {
+		return fmt.Errorf("the ring has %d domain keys, and records of theirs wait for Maintain", len(records))
+	}
+	was := c.sealing.Load()
+	old, revision, err := readDomain(ctx, c.store, was.keys.Newest())
+	if err != nil {
+		return err
+	}
+	for _, w := range old.wraps {
+		if !slices.ContainsFunc(c.domains.roots, func(r rootkey.Root) bool { return rootkey.Name(r) == w.root }) {
+			return fmt.Errorf("the ring is also wrapped under root %q, which was not given: open the ring with it, or take it out with ChangeRoots", w.root)
+		}
+	}
+	d, key, err := newDomain(ctx, c.ring.id, c.domains.roots)
+	if err != nil {
+		return err
+	}
+	var r ringRecord
+	from, plain, err := c.read(ctx, kindRing, ringItem, &r)
+	if err != nil {
+		return err
+	}
+	defer clear(plain)
+	defer clear(r.index[:])
+	_, now := c.clock.read()
+	r.newest = d.id
+	next := &sealing{keys: was.keys.With(d.id, key).Sealing(d.id)}
+	b := c.batch(now)
+	b.sealing = next
+	b.put(kindRing, ringItem, from, &r)
+	// The old record is written as it is: its new revision makes every commit fail that was sealed under the old key.
+	b.changes = append(b.changes, keystore.Change{Op: keystore.Put, Name: domainItem(d.id), Value: d.encode()},
+		keystore.Change{Op: keystore.Put, Name: domainItem(old.id), Revision: revision, Value: old.encode()})
+	event := c.serviceEvent("RotateDomainKey", now, slog.String("keyringId", c.ring.id.String()),
+		slog.String("previousDomainKeyId", old.id.String()), slog.String("currentDomainKeyId", d.id.String()))
+	return c.commitEvent(ctx, event, func() error {
+		if next.revision, err = c.store.Commit(ctx, b.changes); errors.Is(err, keystore.ErrUnknown) {
+			next.revision, err = c.lookUp(ctx, b, err)
+		}
+		if err == nil {
+			c.sealing.Store(next)
+		}
+		return err
+	})
+}
+
+// domainRecords lists the records of the ring's domain keys as the store has them.
+func (v *vault) domainRecords(ctx context.Context) ([]keystore.Record, error) {
+	records, err := v.store.List(ctx, domainPrefix, "", maxDomainKeys+1)
+	if err == nil && len(records) > maxDomainKeys {
+		err = fmt.Errorf("%w: the store holds more domain keys than a ring can have", record.ErrDamaged)
+	}
+	return records, err
+}
+
+// ChangeRoots wraps the ring's domain keys under these roots and no others: [Config.Root] and [Config.RecoveryRoots] of those who open it from now on. Programs that have
+// the ring open go on until its domain key rotates: who was opened with the old roots alone cannot open a new one, and is refused. The new wraps are read back and opened before the old ones are dropped, and until then both open the ring, so that a change which was
+// interrupted is made again.
+//
+// An old root opens old copies of the store for ever. If somebody may have kept both, call [Keyring.RotateDomainKey] after it.
+func (k *Keyring) ChangeRoots(ctx context.Context, root rootkey.Root, recovery ...rootkey.Root) error {
+	roots := append([]rootkey.Root{root}, recovery...)
+	return k.manage(ctx, "ChangeRoots", func() error {
+		if err := checkRoots(roots); err != nil {
+			return err
+		}
+		return k.c.changeRoots(ctx, roots)
+	})
+}
+
+func (c *core) changeRoots(ctx context.Context, roots []rootkey.Root) error {
+	if err := c.domains.lock(ctx); err != nil {
+		return err
+	}
+	defer c.domains.unlock()
+	records, err := c.domainRecords(ctx)
+	if err != nil {
+		return err
+	}
+	names := make([]string, len(roots))
+	for i, r := range roots {
+		names[i] = rootkey.Name(r)
+	}
+	_, now := c.clock.read()
+	event := c.serviceEvent("ChangeRoots", now, slog.String("keyringId", c.ring.id.String()), slog.Any("roots", names))
+	err = c.commitEvent(ctx, event, func() error {
+		var added []*rewrap
+		for _, item := range records { // first all of them are opened by the new roots as well, so that at every moment either the old or the new ones open the ring
+			r, err := c.addWraps(ctx, item, roots)
+			if err != nil {
+				return err
+			}
+			added = append(added, r)
+		}
+		for _, r := range added {
+			if _, err := c.replaceDomain(ctx, r.next, r.revision); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		c.domains.roots = roots
+		clear(c.domains.failed)
+	}
+	return errors.Join(err, c.follow(ctx)) // the revision of the record has changed
+}
+
+// A rewrap is the record of a domain key that has its new wraps beside the old ones.
+type rewrap struct {
+	next     *domainRecord // with the new ones alone
+	revision keystore.Revision
+}
+
+// addWraps adds wraps to the record of a domain key, and proves them by what the store then returns.
+func (c *core) addWraps(ctx context.Context, item keystore.Record, roots []rootkey.Root) (*rewrap, error) {
+	d, err := decodeDomainRecord(item.Value)
+	if err != nil || item.Name != domainItem(d.id) || d.ring != c.ring.id {
+		return nil, fmt.Errorf("record %s: %w", item.Name, record.ErrDamaged)
+	}
+	key, err := d.open(ctx, slices.Concat(c.domains.roots, roots))
 	if err != nil {
 		return nil, err
 	}
-	aead, err := cipher.NewGCMWithRandomNonce(block) // it seals one domain key, or a handful: random nonces do not meet
-	return ephemeralRoot{aead}, err
-}
-
-func (r ephemeralRoot) EncryptWithContext(_ context.Context, plaintext, associatedData []byte) ([]byte, error) {
-	return r.aead.Seal(nil, nil, plaintext, associatedData), nil
-}
-
-func (r ephemeralRoot) DecryptWithContext(_ context.Context, ciphertext, associatedData []byte) ([]byte, error) {
-	plaintext, err := r.aead.Open(nil, nil, ciphertext, associatedData)
+	defer key.Zero()
+	next := &domainRecord{ring: d.ring, id: d.id}
+	if err := next.wrap(ctx, key, roots); err != nil {
+		return nil, err
+	}
+	both := &domainRecord{ring: d.ring, id: d.id, wraps: slices.Concat(next.wraps, d.wraps)}
+	both.wraps = both.wraps[:min(len(both.wraps), maxWraps)] // more only after several changes were interrupted
+	revision, err := c.replaceDomain(ctx, both, item.Revision)
 	if err != nil {
-		return nil, rootkey.ErrWrongKey
+		return nil, err
 	}
-	return plaintext, nil
+	back, _, err := readDomain(ctx, c.store, d.id)
+	if err != nil {
+		return nil, err
+	}
+	for i, w := range next.wraps {
+		if i >= len(back.wraps) || back.wraps[i].root != w.root {
+			return nil, fmt.Errorf("record %s: %w: the store does not return what was written", item.Name, record.ErrDamaged)
+		}
+		if err := back.prove(ctx, back.wraps[i], key, roots[i]); err != nil {
+			return nil, err
+		}
+	}
+	return &rewrap{next, revision}, nil
 }
 
-// checkRoots refuses roots that could not be told apart later.
-func checkRoots(roots []rootkey.Root) error {
-	if len(roots) > maxRoots {
-		return fmt.Errorf("%d root keys, and a ring has at most %d", len(roots), maxRoots)
+// replaceDomain writes the record of a domain key in place of the one that has this revision.
+func (c *core) replaceDomain(ctx context.Context, d *domainRecord, revision keystore.Revision) (keystore.Revision, error) {
+	b := &batch{v: &c.vault, changes: []keystore.Change{{Op: keystore.Put, Name: domainItem(d.id), Revision: revision, Value: d.encode()}}}
+	revision, err := c.store.Commit(ctx, b.changes)
+	if errors.Is(err, keystore.ErrUnknown) {
+		revision, err = c.lookUp(ctx, b, err)
 	}
-	var names []string
-	for _, r := range roots {
-		if r == nil {
-			return errors.New("a root key is nil")
-		}
-		name := rootkey.Name(r)
-		if len(name) == 0 || len(name) > rootkey.MaxNameLen {
-			return fmt.Errorf("a root key's name has %d bytes, want 1 to %d", len(name), rootkey.MaxNameLen)
-		}
-		if slices.Contains(names, name) {
-			return fmt.Errorf("two root keys are named %q: name one of them with rootkey.WithName", name)
-		}
-		names = append(names, name)
+	return revision, err
+}
+
+// manage runs what only the program itself does with a ring, one at a time.
+func (k *Keyring) manage(ctx context.Context, name string, work func() error) error {
+	c := k.c
+	if !c.gate.enter() {
+		return &Error{Op: name, Code: ErrServiceUnavailable, Message: "the keyring is closed"}
+	}
+	defer c.gate.leave()
+	select {
+	case c.maintenance.running <- struct{}{}:
+		defer func() { <-c.maintenance.running }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := work(); err != nil {
+		return fmt.Errorf("kms: %s: %w", name, err)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/claviger/kms/internal/record"
 	"github.com/claviger/kms/keystore"
+	"github.com/claviger/kms/rootkey"
 )
 
 // A Code classifies an [Error]. It is the exception name that AWS KMS uses on the wire, and an error itself, so that errors.Is(err, kms.ErrDisabled) asks for it.
@@ -112,6 +113,8 @@ func wrap(op, keyID string, err error) *Error {
 		e.Code, e.Message, e.Err = ErrDependencyTimeout, "too many changes at once: try again", err
 	case errors.Is(err, record.ErrDamaged), errors.Is(err, record.ErrUnknownDomain), errors.Is(err, keystore.ErrDamaged):
 		e.Message, e.Err = "stored data is damaged", err
+	case errors.Is(err, rootkey.ErrWrongKey):
+		e.Message, e.Err = "a domain key does not open under the root keys that the keyring was opened with", err
 	case errors.Is(err, keystore.ErrClosed), errors.Is(err, keystore.ErrFailed):
 		e.Message, e.Err = "the key store must be reopened", err
 	case errors.Is(err, keystore.ErrReadOnly):

@@ -352,7 +352,7 @@ func keyEntry(ctx context.Context, a admitted, item keystore.Record) (KeyListEnt
 	}
 	e := KeyListEntry{KeyID: id.String(), KeyARN: a.client.c.ring.keyARN(id)}
 	var r keyRecord
-	if _, _, err := a.client.c.open(kindKey, item.Name, item, &r); err != nil {
+	if _, _, err := a.client.c.open(ctx, kindKey, item.Name, item, &r); err != nil {
 		return e, true, nil // one damaged record must not hide the others: whoever uses the key is told
 	}
 	return e, !r.isDeleted(a.now), nil

@@ -199,7 +199,7 @@ func Open(ctx context.Context, cfg Config) (*Keyring, error) {
 	c := &core{
 		cfg:     cfg,
 		ring:    ring,
-		vault:   vault{store: cfg.Store},
+		vault:   vault{store: cfg.Store, index: ring.index},
 		clock:   clock{now: cfg.Now, base: time.Now()},
 		keys:    cache.New[keyID, *slot](cfg.CacheSize),
 		seen:    cache.New[keyID, sighting](max(4*cfg.CacheSize, leastSightings)),
@@ -207,7 +207,8 @@ func Open(ctx context.Context, cfg Config) (*Keyring, error) {
 		hints:   cache.New[string, keyID](cfg.CacheSize),
 		flights: flights{running: make(map[keyID]*flight)},
 	}
-	c.vault.sealing.Store(ring.keys)
+	c.sealing.Store(ring.sealing)
+	c.domains.init(cfg.roots())
 	c.maintenance = maintenance{running: make(chan struct{}, 1), found: make(map[keyID]finding)}
 	c.maintenance.opened, c.maintenance.now = c.clock.read()
 	c.gate.init()

@@ -3,7 +3,6 @@ package kms
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"iter"
@@ -180,21 +179,6 @@ var errMarker error = &fault{code: ErrInvalidMarker, message: "The marker is not
 
 func (c *core) markerCode(op *operation, scope, after string) []byte {
 	return c.keyedHash("marker", op.name, scope, after)[:markerMAC]
-}
-
-// keyedHash is a hash of texts under the ring's index key: nobody without it can tell what was hashed, or make another.
-func (c *core) keyedHash(use string, texts ...string) []byte {
-	var sum []byte
-	_ = c.ring.index.Use(func(index []byte) error { // the function returns nil
-		h := hmac.New(sha256.New, index)
-		fmt.Fprintf(h, "claviger/%s/v1", use)
-		for _, t := range texts {
-			fmt.Fprintf(h, "\x00%d:%s", len(t), t)
-		}
-		sum = h.Sum(nil)
-		return nil
-	})
-	return sum
 }
 
 func errDamagedItem(name string) error { return fmt.Errorf("record %q: %w", name, record.ErrDamaged) }

@@ -14,7 +14,7 @@ import (
 
 const (
 	duePrefix = kindDue + "/"
-	dueDay    = "20060102" // layout of the day in the name of a due record, in UTC
+	dayLayout = "20060102" // layout of the day in the name of a due record, in UTC
 
 	// clockTolerance is by how much clocks may disagree before nothing is destroyed any more.
 	clockTolerance = 5 * time.Minute
@@ -35,6 +35,7 @@ type MaintainReport struct {
 	Rotated   int // keys that rotated because it was time
 	Marked    int // keys found due for destruction, which a later call destroys
 	Destroyed int // keys whose material was destroyed
+	Resealed  int // records that were sealed under an older domain key, after RotateDomainKey
 	Postponed int // keys due for destruction that were left alone, because they were marked less than an hour ago or because of the clocks
 }
 
@@ -62,22 +63,11 @@ type finding struct {
 func (k *Keyring) Maintain(ctx context.Context) (MaintainReport, error) {
 	c := k.c
 	var report MaintainReport
-	if !c.gate.enter() {
-		return report, &Error{Op: "Maintain", Code: ErrServiceUnavailable, Message: "the keyring is closed"}
-	}
-	defer c.gate.leave()
-	select {
-	case c.maintenance.running <- struct{}{}:
-		defer func() { <-c.maintenance.running }()
-	case <-ctx.Done():
-		return report, ctx.Err()
-	}
-	at, now := c.clock.read()
-	clockErr := c.checkClocks(ctx, at, now)
-	err := c.maintainDue(ctx, now, clockErr == nil, &report)
-	if err = errors.Join(clockErr, err); err != nil {
-		err = fmt.Errorf("kms: Maintain: %w", err)
-	}
+	err := k.manage(ctx, "Maintain", func() error {
+		at, now := c.clock.read()
+		clockErr := c.checkClocks(ctx, at, now)
+		return errors.Join(clockErr, c.maintainDue(ctx, now, clockErr == nil, &report), c.maintainDomains(ctx, now, &report))
+	})
 	return report, err
 }
 
@@ -124,6 +114,14 @@ func (r *keyRecord) dueDate() int64 {
 	}
 }
 
+// dueDay is the day of a key's entry in the due index; "" if it has none.
+func (r *keyRecord) dueDay() string {
+	if date := r.dueDate(); date != 0 {
+		return time.Unix(0, date).UTC().Format(dayLayout)
+	}
+	return ""
+}
+
 func dueItem(day string, id keyID) string { return duePrefix + day + "/" + id.String() }
 
 // A dueRecord says that a key needs something done on a day.
@@ -147,10 +145,7 @@ func (c *core) deadItem(id keyID) string {
 
 // moveDue keeps the due index in step with a key's record, in the same batch.
 func (c *core) moveDue(ctx context.Context, b *batch, ch keyChange) error {
-	day := ""
-	if date := ch.next.dueDate(); date != 0 {
-		day = time.Unix(0, date).UTC().Format(dueDay)
-	}
+	day := ch.next.dueDay()
 	if day == ch.next.due {
 		return nil
 	}
@@ -168,7 +163,7 @@ func (c *core) moveDue(ctx context.Context, b *batch, ch keyChange) error {
 			return err
 		}
 		if from != (source{}) {
-			b.remove(dueItem(ch.next.due, ch.next.id), from)
+			b.remove(kindDue, dueItem(ch.next.due, ch.next.id), from)
 		}
 	}
 	if day != "" {
@@ -185,7 +180,7 @@ func (c *core) moveDue(ctx context.Context, b *batch, ch keyChange) error {
 // maintainDue goes through the due index up to today.
 func (c *core) maintainDue(ctx context.Context, now int64, mayDestroy bool, report *MaintainReport) error {
 	const page = 100
-	today := time.Unix(0, now).UTC().Format(dueDay)
+	today := time.Unix(0, now).UTC().Format(dayLayout)
 	var errs []error
 	for after := duePrefix; ; {
 		items, err := c.store.List(ctx, duePrefix, after, page)
@@ -210,7 +205,7 @@ func (c *core) maintainDue(ctx context.Context, now int64, mayDestroy bool, repo
 // maintainItem does what one entry of the due index asks for.
 func (c *core) maintainItem(ctx context.Context, item keystore.Record, now int64, mayDestroy bool, report *MaintainReport) error {
 	var due dueRecord
-	if _, _, err := c.open(kindDue, item.Name, item, &due); err != nil {
+	if _, _, err := c.open(ctx, kindDue, item.Name, item, &due); err != nil {
 		return err
 	}
 	k, err := c.reload(ctx, due.id, c.clock.mono())
@@ -293,22 +288,19 @@ func (c *core) destroy(ctx context.Context, k *key, now int64) error {
 			return err
 		}
 		var a aliasRecord
-		if _, _, err := c.open(kindAlias, name, sealed, &a); err != nil || a.target == k.id { // a damaged one is of no use to anybody
-			b.remove(name, source{revision: sealed.Revision})
+		if _, _, err := c.open(ctx, kindAlias, name, sealed, &a); err != nil || a.target == k.id { // a damaged one is of no use to anybody
+			b.remove(kindAlias, name, source{revision: sealed.Revision})
 		}
 	}
-	b.remove(keyItem(k.id), k.from)
-	event := c.serviceEvent("DeleteKey", now, k)
-	if err := c.tell(ctx, event); err != nil {
+	b.remove(kindKey, keyItem(k.id), k.from)
+	err := c.commitEvent(ctx, c.keyEvent("DeleteKey", now, k), func() error {
+		_, err := c.settle(ctx, b)
 		return err
+	})
+	if err == nil {
+		c.keys.Delete(k.id)
 	}
-	if _, err := c.settle(ctx, b); err != nil {
-		event.ErrorCode, event.ErrorMessage = string(ErrInternal), "the key was not deleted, or nobody knows"
-		_ = c.tell(ctx, event)
-		return err
-	}
-	c.keys.Delete(k.id)
-	return nil
+	return err
 }
 
 // sweep removes what a destroyed key has left behind, and last its entry in the due index. Only a tombstone says that a key was destroyed: a key that a store

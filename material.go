@@ -166,13 +166,13 @@ func (c *core) readMaterial(ctx context.Context, k *key, prefix []byte) (*materi
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
-	return c.openMaterial(k.id, found[0], prefix)
+	return c.openMaterial(ctx, k.id, found[0], prefix)
 }
 
 // openMaterial opens the sealed record of a version and checks that it is what its name says.
-func (c *core) openMaterial(id keyID, sealed keystore.Record, prefix []byte) (*material, error) {
+func (c *core) openMaterial(ctx context.Context, id keyID, sealed keystore.Record, prefix []byte) (*material, error) {
 	var r versionRecord
-	_, plain, err := c.open(kindVersion, sealed.Name, sealed, &r)
+	_, plain, err := c.open(ctx, kindVersion, sealed.Name, sealed, &r)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/claviger/kms/audit"
@@ -551,22 +550,4 @@ func (c *core) write(ctx context.Context, b *batch, offer func() error, changes 
 		}
 	}
 	return snapshots, nil
-}
-
-// settle commits a batch. When the answer was lost, the first record that the batch puts tells whether it was committed: it was sealed with a salt of its own, so that
-// nobody else's is the same.
-func (c *core) settle(ctx context.Context, b *batch) (keystore.Revision, error) {
-	revision, err := c.store.Commit(ctx, b.changes)
-	if !errors.Is(err, keystore.ErrUnknown) {
-		return revision, err
-	}
-	i := slices.IndexFunc(b.changes, func(ch keystore.Change) bool { return ch.Op == keystore.Put })
-	if i < 0 {
-		return 0, err
-	}
-	sealed, readErr := c.store.Get(context.WithoutCancel(ctx), b.changes[i].Name)
-	if readErr != nil || !slices.Equal(sealed.Value, b.changes[i].Value) {
-		return 0, err // it may still be committed: nobody knows
-	}
-	return sealed.Revision, nil
 }

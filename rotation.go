@@ -78,7 +78,7 @@ func (c *core) rotate(ctx context.Context, k *key, now int64) (*key, error) {
 	if err != nil {
 		return nil, err
 	}
-	event := c.serviceEvent("RotateKey", now, k, slog.String("rotationType", string(RotationAutomatic)), slog.String("keyOrigin", string(k.origin)),
+	event := c.keyEvent("RotateKey", now, k, slog.String("rotationType", string(RotationAutomatic)), slog.String("keyOrigin", string(k.origin)),
 		slog.String("previousKeyMaterialId", k.current.String()), slog.String("currentKeyMaterialId", m.text))
 	snapshots, err := c.writeEvent(ctx, b, event, keyChange{from: k.from, next: next, material: m})
 	if err != nil {
@@ -97,9 +97,7 @@ func (c *core) writeEvent(ctx context.Context, b *batch, event *audit.Event, cha
 		return err
 	}, changes...)
 	if err != nil && told {
-		e := wrap(event.Name, changes[0].next.id.String(), err)
-		event.ErrorCode, event.ErrorMessage = string(e.Code), e.Message
-		_ = c.tell(ctx, event)
+		c.correct(ctx, event, err)
 	}
 	return snapshots, err
 }
@@ -279,9 +277,9 @@ func (c *Client) ListKeyRotationsPage(ctx context.Context, ref string, in ListKe
 	})
 }
 
-func rotationEntry(_ context.Context, a admitted, item keystore.Record) (KeyRotation, bool, error) {
+func rotationEntry(ctx context.Context, a admitted, item keystore.Record) (KeyRotation, bool, error) {
 	var r indexRecord
-	if _, _, err := a.client.c.open(kindIndex, item.Name, item, &r); err != nil {
+	if _, _, err := a.client.c.open(ctx, kindIndex, item.Name, item, &r); err != nil {
 		return KeyRotation{}, false, err
 	}
 	e := KeyRotation{KeyID: a.keys[0].id.String(), KeyMaterialID: r.id.String(), KeyMaterialState: MaterialNonCurrent, RotationType: r.rotation}

@@ -114,7 +114,7 @@ func (c *core) fetch(ctx context.Context, id keyID, started stamp) (*key, error)
 					return c.publish(v.key, started), nil
 				}
 			}
-			k, err := c.openKey(id, sealed)
+			k, err := c.openKey(ctx, id, sealed)
 			switch {
 			case err != nil:
 				return nil, err
@@ -129,9 +129,9 @@ func (c *core) fetch(ctx context.Context, id keyID, started stamp) (*key, error)
 }
 
 // openKey makes a snapshot of a key's sealed record.
-func (c *core) openKey(id keyID, sealed keystore.Record) (*key, error) {
+func (c *core) openKey(ctx context.Context, id keyID, sealed keystore.Record) (*key, error) {
 	r := new(keyRecord)
-	from, _, err := c.open(kindKey, keyItem(id), sealed, r)
+	from, _, err := c.open(ctx, kindKey, keyItem(id), sealed, r)
 	if err != nil {
 		return nil, err
 	}

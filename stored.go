@@ -29,6 +29,7 @@ const (
 	kindAlias   = "alias"
 	kindDue     = "due"
 	kindDead    = "dead"
+	kindTotal   = "total"
 )
 
 // errBody is the cause of every body that cannot be read. The body was authenticated, so this is a defect or a newer writer, not damage.

@@ -2,18 +2,26 @@ package kms
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
+	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/claviger/kms/internal/record"
+	"github.com/claviger/kms/internal/secret"
 	"github.com/claviger/kms/keystore"
 )
 
 // A vault reads and writes sealed records.
 type vault struct {
 	store   keystore.Store
-	sealing atomic.Pointer[record.Keys]
+	index   secret.Bytes // keys the hashes of names
+	sealing atomic.Pointer[sealing]
+	domains domains
+	totals  totals
 }
 
 // A source is where a record that was read came from: what the next write of it depends on. The zero source is that of a record that does not exist.
@@ -29,17 +37,14 @@ func (v *vault) read(ctx context.Context, kind, item string, r body) (from sourc
 	if err != nil {
 		return source{}, nil, err
 	}
-	return v.open(kind, item, sealed, r)
+	return v.open(ctx, kind, item, sealed, r)
 }
 
 // open opens a record that the store returned for item.
-func (v *vault) open(kind, item string, sealed keystore.Record, r body) (from source, plain []byte, err error) {
-	if sealed.Name != item {
-		return source{}, nil, fmt.Errorf("record %s: %w", item, record.ErrDamaged)
-	}
-	h, _, plain, err := v.sealing.Load().Open(record.Name{Kind: kind, Item: item}, sealed.Value, schema1)
+func (v *vault) open(ctx context.Context, kind, item string, sealed keystore.Record, r body) (from source, plain []byte, err error) {
+	h, plain, err := v.unseal(ctx, kind, item, sealed)
 	if err != nil {
-		return source{}, nil, fmt.Errorf("record %s: %w", item, err)
+		return source{}, nil, err
 	}
 	if err := decodeBody(plain, r); err != nil {
 		clear(plain)
@@ -48,16 +53,52 @@ func (v *vault) open(kind, item string, sealed keystore.Record, r body) (from so
 	return source{revision: sealed.Revision, generation: h.Generation, changeID: h.ChangeID}, plain, nil
 }
 
-// A batch gathers the changes of one commit.
+// unseal returns what a record holds, without reading it. A domain key that is not at hand is looked for once: another process may have made it since.
+func (v *vault) unseal(ctx context.Context, kind, item string, sealed keystore.Record) (record.Header, []byte, error) {
+	if sealed.Name != item {
+		return record.Header{}, nil, fmt.Errorf("record %s: %w", item, record.ErrDamaged)
+	}
+	name := record.Name{Kind: kind, Item: item}
+	h, _, plain, err := v.sealing.Load().keys.Open(name, sealed.Value, schema1)
+	if errors.Is(err, record.ErrUnknownDomain) {
+		id, _ := record.DomainOf(sealed.Value) // it has one, or it would be damaged
+		if err = v.learn(ctx, id); err == nil {
+			h, _, plain, err = v.sealing.Load().keys.Open(name, sealed.Value, schema1)
+		}
+	}
+	if err != nil {
+		return record.Header{}, nil, fmt.Errorf("record %s: %w", item, err)
+	}
+	return h, plain, nil
+}
+
+// keyedHash is a hash of texts under the ring's index key: nobody without it can tell what was hashed, or make another.
+func (v *vault) keyedHash(use string, texts ...string) []byte {
+	var sum []byte
+	_ = v.index.Use(func(index []byte) error { // the function returns nil
+		h := hmac.New(sha256.New, index)
+		fmt.Fprintf(h, "claviger/%s/v1", use)
+		for _, t := range texts {
+			fmt.Fprintf(h, "\x00%d:%s", len(t), t)
+		}
+		sum = h.Sum(nil)
+		return nil
+	})
+	return sum
+}
+
+// A batch gathers the changes of one commit. Whatever it puts is sealed under the domain key that was the newest when it was begun.
 type batch struct {
 	v       *vault
+	sealing *sealing
 	header  record.Header
 	changes []keystore.Change
+	counts  map[bucket]*count // what the changes do to the totals
 }
 
 // batch returns an empty batch, with a change id of its own, that is written at the ring's time now.
 func (v *vault) batch(now int64) *batch {
-	b := &batch{v: v, header: record.Header{Time: now}}
+	b := &batch{v: v, sealing: v.sealing.Load(), header: record.Header{Time: now}}
 	rand.Read(b.header.ChangeID[:])
 	return b
 }
@@ -66,15 +107,57 @@ func (v *vault) batch(now int64) *batch {
 func (b *batch) put(kind, item string, from source, r body) {
 	plain := encodeBody(r)
 	defer clear(plain)
+	b.putPlain(kind, item, from, plain)
+}
+
+// putPlain writes a record whose body is given.
+func (b *batch) putPlain(kind, item string, from source, plain []byte) {
 	h := b.header
 	h.Generation = from.generation + 1
 	b.changes = append(b.changes, keystore.Change{
 		Op: keystore.Put, Name: item, Revision: from.revision,
-		Value: b.v.sealing.Load().Seal(record.Name{Kind: kind, Item: item}, schema1, h, plain),
+		Value: b.sealing.keys.Seal(record.Name{Kind: kind, Item: item}, schema1, h, plain),
 	})
+	b.count(kind, item, from, source{generation: h.Generation, changeID: h.ChangeID})
 }
 
-// remove deletes item.
-func (b *batch) remove(item string, from source) {
+// remove deletes item. Of a record that is counted, from says which one it was.
+func (b *batch) remove(kind, item string, from source) {
 	b.changes = append(b.changes, keystore.Change{Op: keystore.Delete, Name: item, Revision: from.revision})
+	b.count(kind, item, from, source{})
+}
+
+// settle commits a batch, with the totals that it changes. When the answer was lost, the first record that the batch puts tells whether it was committed: it
+// was sealed with a salt of its own, so that nobody else's is the same.
+//
+// The domain key that sealed the batch must still be the one that seals, or the batch conflicts: nothing is ever written under a key that is being retired.
+func (v *vault) settle(ctx context.Context, b *batch) (keystore.Revision, error) {
+	totals, err := b.total(ctx)
+	if err != nil {
+		return 0, err
+	}
+	revision, err := v.store.Commit(ctx, append(b.changes, b.sealing.check()))
+	if errors.Is(err, keystore.ErrUnknown) {
+		revision, err = v.lookUp(ctx, b, err)
+	}
+	v.totals.settled(totals, revision, err)
+	if errors.Is(err, keystore.ErrConflict) {
+		if lost := v.refresh(ctx); lost != nil { // trying again would conflict again
+			return 0, lost
+		}
+	}
+	return revision, err
+}
+
+// lookUp finds out whether a batch whose answer was lost was committed.
+func (v *vault) lookUp(ctx context.Context, b *batch, lost error) (keystore.Revision, error) {
+	i := slices.IndexFunc(b.changes, func(ch keystore.Change) bool { return ch.Op == keystore.Put })
+	if i < 0 {
+		return 0, lost
+	}
+	sealed, err := v.store.Get(context.WithoutCancel(ctx), b.changes[i].Name)
+	if err != nil || !slices.Equal(sealed.Value, b.changes[i].Value) {
+		return 0, lost // it may still be committed: nobody knows
+	}
+	return sealed.Revision, nil
 }

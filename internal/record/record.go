@@ -97,6 +97,31 @@ func NewKeys(ring RingID, newest DomainID, domain map[DomainID]secret.Bytes) (*K
 // Ring returns the id of the ring.
 func (k *Keys) Ring() RingID { return k.ring }
 
+// Holds reports whether a domain key is at hand.
+func (k *Keys) Holds(id DomainID) bool {
+	_, ok := k.domain[id]
+	return ok
+}
+
+// With returns keys that also open what is sealed under another domain key, of 32 bytes.
+func (k *Keys) With(id DomainID, key secret.Bytes) *Keys {
+	domain := maps.Clone(k.domain)
+	domain[id] = key
+	return &Keys{ring: k.ring, newest: k.newest, domain: domain}
+}
+
+// Without returns keys that do not open what is sealed under a domain key. It is not the newest.
+func (k *Keys) Without(id DomainID) *Keys {
+	domain := maps.Clone(k.domain)
+	delete(domain, id)
+	return &Keys{ring: k.ring, newest: k.newest, domain: domain}
+}
+
+// Sealing returns keys of which another one is the newest. It is at hand.
+func (k *Keys) Sealing(id DomainID) *Keys {
+	return &Keys{ring: k.ring, newest: id, domain: k.domain}
+}
+
 // Newest returns the id of the domain key that seals.
 func (k *Keys) Newest() DomainID { return k.newest }
 

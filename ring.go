@@ -1,0 +1,181 @@
+package kms
+
+import (
+	"cmp"
+	"context"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/claviger/kms/internal/record"
+	"github.com/claviger/kms/internal/secret"
+	"github.com/claviger/kms/keystore"
+)
+
+const (
+	ringItem = kindRing
+
+	ringIDInfo = "claviger/ring-id/v1"
+)
+
+// A ringID is what a ring is: which account and Region it serves, and the id that its records are bound to. It never changes.
+type ringID struct {
+	id        record.RingID
+	partition string
+	account   string
+	region    string
+	arnPrefix string // of the ring's keys and aliases
+}
+
+func newRingID(id record.RingID, partition, account, region string) *ringID {
+	return &ringID{id: id, partition: partition, account: account, region: region, arnPrefix: "arn:" + partition + ":kms:" + region + ":" + account + ":"}
+}
+
+// keyARN returns the ARN of a key of the ring.
+func (r *ringID) keyARN(id keyID) string { return r.arnPrefix + "key/" + id.String() }
+
+// aliasARN returns the ARN of an alias, given its whole name.
+func (r *ringID) aliasARN(name string) string { return r.arnPrefix + name }
+
+// An openedRing is a ring whose records can be opened.
+type openedRing struct {
+	*ringID
+	sealing *sealing
+	index   secret.Bytes // keys the hashes of names
+}
+
+// openRing opens the ring that a store holds, or makes one, as isNew says, in a store that is empty.
+func openRing(ctx context.Context, cfg, isNew *Config) (*openedRing, error) {
+	for range 3 { // a second turn when another process made the ring, or rotated its domain key, meanwhile
+		sealed, err := cfg.Store.Get(ctx, ringItem)
+		if errors.Is(err, keystore.ErrNotFound) {
+			if err = createRing(ctx, isNew); err == nil || errors.Is(err, keystore.ErrConflict) || errors.Is(err, keystore.ErrUnknown) {
+				continue
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		ring, err := unsealRing(ctx, cfg, sealed)
+		if errors.Is(err, keystore.ErrNotFound) { // the domain key under which the record was sealed when it was read
+			if again, readErr := cfg.Store.Get(ctx, ringItem); readErr == nil && again.Revision != sealed.Revision {
+				continue
+			}
+			err = fmt.Errorf("the ring's record: %w", record.ErrUnknownDomain)
+		}
+		return ring, err
+	}
+	return nil, fmt.Errorf("the store holds domain keys, and no ring: %w", record.ErrDamaged)
+}
+
+// createRing makes a ring. A store that has records, but no ring, is damaged or someone else's: it is left as it is.
+func createRing(ctx context.Context, cfg *Config) error {
+	others, err := cfg.Store.List(ctx, "", "", 1)
+	if err != nil {
+		return err
+	}
+	switch {
+	case slices.ContainsFunc(others, func(r keystore.Record) bool { return strings.HasPrefix(r.Name, domainPrefix) }):
+		return keystore.ErrConflict // another process may just be making the ring: look again
+	case len(others) > 0:
+		return errors.New("the store holds records, but none of a ring: it is damaged, or not a key store")
+	case cfg.RingID != "":
+		return errors.New("the store is empty, and Config.RingID pins a ring")
+	}
+	_, now := (&clock{now: cfg.Now}).read()
+	r := &ringRecord{account: cfg.AccountID, region: cfg.Region, partition: cfg.Partition, created: now, seen: now}
+	rand.Read(r.index[:])
+	defer clear(r.index[:])
+	ring, err := deriveRingID(r.index[:])
+	if err != nil {
+		return err
+	}
+	domain, key, err := newDomain(ctx, ring, cfg.roots())
+	if err != nil {
+		return err
+	}
+	defer key.Zero()
+	keys, err := record.NewKeys(ring, domain.id, map[record.DomainID]secret.Bytes{domain.id: key})
+	if err != nil {
+		return err
+	}
+	r.newest = domain.id
+	plain := encodeBody(r)
+	defer clear(plain)
+	h := record.Header{Generation: 1, Time: now}
+	rand.Read(h.ChangeID[:])
+	_, err = cfg.Store.Commit(ctx, []keystore.Change{
+		{Op: keystore.Put, Name: ringItem, Value: keys.Seal(record.Name{Kind: kindRing, Item: ringItem}, schema1, h, plain)},
+		{Op: keystore.Put, Name: domainItem(domain.id), Value: domain.encode()},
+	})
+	return err
+}
+
+// deriveRingID returns the id of the ring with that index key. Since the id commits to a secret of the ring, nobody else can make a ring of the same id, and
+// pinning the id pins the ring.
+func deriveRingID(index []byte) (record.RingID, error) {
+	id, err := hkdf.Key(sha256.New, index, nil, ringIDInfo, len(record.RingID{}))
+	if err != nil {
+		return record.RingID{}, err
+	}
+	return record.RingID(id), nil
+}
+
+// unsealRing unwraps the domain key that seals and opens the ring's own record with it. Older domain keys are looked for when a record needs them. It fails with
+// [keystore.ErrNotFound] if the store has no such domain key.
+func unsealRing(ctx context.Context, cfg *Config, sealed keystore.Record) (*openedRing, error) {
+	id, err := record.DomainOf(sealed.Value)
+	if err != nil {
+		return nil, fmt.Errorf("the ring's record: %w", err)
+	}
+	domain, revision, err := readDomain(ctx, cfg.Store, id)
+	if err != nil {
+		return nil, err
+	}
+	key, err := domain.open(ctx, cfg.roots())
+	if err != nil {
+		return nil, fmt.Errorf("domain key %v: %w", id, err)
+	}
+	ring := domain.ring
+	keys, err := record.NewKeys(ring, id, map[record.DomainID]secret.Bytes{id: key})
+	if err != nil {
+		return nil, err
+	}
+	_, _, plain, err := keys.Open(record.Name{Kind: kindRing, Item: ringItem}, sealed.Value, schema1)
+	if err != nil {
+		return nil, fmt.Errorf("the ring's record: %w", err)
+	}
+	defer clear(plain)
+	r := new(ringRecord)
+	if err := decodeBody(plain, r); err != nil {
+		return nil, fmt.Errorf("the ring's record: %w", err)
+	}
+	if r.account == "" || r.region == "" || r.partition == "" || r.newest != id {
+		return nil, fmt.Errorf("the ring's record: %w", errBody)
+	}
+	opened := &openedRing{sealing: &sealing{keys: keys, revision: revision}, index: secret.Copy(r.index[:])}
+	clear(r.index[:])
+	var derived record.RingID
+	if err := opened.index.Use(func(index []byte) (err error) { derived, err = deriveRingID(index); return err }); err != nil {
+		return nil, err
+	}
+	switch pinned := cfg.RingID; {
+	case derived != ring:
+		return nil, fmt.Errorf("the ring's record: %w", record.ErrDamaged)
+	case pinned != "" && pinned != hex.EncodeToString(ring[:]):
+		return nil, fmt.Errorf("the store holds ring %v, and Config.RingID pins another", ring)
+	case cmp.Or(cfg.AccountID, r.account) != r.account:
+		return nil, fmt.Errorf("the ring is of account %s, and Config.AccountID says %s", r.account, cfg.AccountID)
+	case cmp.Or(cfg.Region, r.region) != r.region:
+		return nil, fmt.Errorf("the ring is of Region %s, and Config.Region says %s", r.region, cfg.Region)
+	case cmp.Or(cfg.Partition, r.partition) != r.partition:
+		return nil, fmt.Errorf("the ring is of partition %s, and Config.Partition says %s", r.partition, cfg.Partition)
+	}
+	opened.ringID = newRingID(ring, r.partition, r.account, r.region)
+	return opened, nil
+}

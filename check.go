@@ -40,7 +40,7 @@ type CheckReport struct {
 // totals, so that a record which the store has lost, withholds or brought back is noticed. It changes nothing, and may run beside other users of the store. A problem
 // is no error; an error means that the walk could not be finished.
 //
-// A store that was rolled back as a whole is consistent, and is found whole.
+// A store that was rolled back as a whole is consistent. Without a [Config.Anchor] it is found whole.
 func (k *Keyring) Check(ctx context.Context) (CheckReport, error) {
 	if !k.c.gate.enter() {
 		return CheckReport{}, &Error{Op: "Check", Code: ErrServiceUnavailable, Message: "the keyring is closed"}
@@ -148,6 +148,10 @@ func (ch *checker) item(ctx context.Context, item keystore.Record) error {
 		return nil
 	case kindTotal:
 		var r totalRecord
+		_, _, err := ch.open(ctx, kind, item.Name, item, &r)
+		return err
+	case kindLedger:
+		var r ledgerRecord
 		_, _, err := ch.open(ctx, kind, item.Name, item, &r)
 		return err
 	default:
@@ -318,16 +322,12 @@ func (ch *checker) bucket(ctx context.Context, at bucket) error {
 		if err != nil {
 			return err
 		}
-		var got totalRecord
-		for _, p := range at.prefixes() {
-			for item, err := range keystore.Walk(ctx, ch.store, p[1]) {
-				if err == nil {
-					err = ch.countItem(ctx, p[0], item, &got)
-				}
-				if err != nil && (ctx.Err() != nil || !isDamage(err)) {
-					return err
-				}
-			}
+		got, _, err := ch.countBucket(ctx, at, "")
+		if err != nil {
+			return err
+		}
+		if err := ch.proveEntry(int(at), totalItem(at), from); err != nil {
+			return err
 		}
 		if got == want {
 			return nil
@@ -341,19 +341,8 @@ func (ch *checker) bucket(ctx context.Context, at bucket) error {
 	}
 }
 
-func (c *core) countItem(ctx context.Context, kind string, item keystore.Record, total *totalRecord) error {
-	h, plain, err := c.unseal(ctx, kind, item.Name, item)
-	clear(plain)
-	if err != nil {
-		return err
-	}
-	var n count
-	n.add(kind, 1, c.share(item.Name, source{generation: h.Generation, changeID: h.ChangeID}))
-	*total = total.plus(&n)
-	return nil
-}
-
 // isDamage reports whether an error says that something stored cannot be read, rather than that the store is out of reach.
 func isDamage(err error) bool {
-	return errors.Is(err, record.ErrDamaged) || errors.Is(err, record.ErrUnknownDomain) || errors.Is(err, keystore.ErrDamaged) || errors.Is(err, errBody)
+	return errors.Is(err, record.ErrDamaged) || errors.Is(err, record.ErrUnknownDomain) || errors.Is(err, keystore.ErrDamaged) || errors.Is(err, errBody) ||
+		errors.Is(err, ErrRolledBack)
 }

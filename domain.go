@@ -360,6 +360,7 @@ func (c *core) rotateDomainKey(ctx context.Context) error {
 		}
 		if err == nil {
 			c.sealing.Store(next)
+			err = c.record(ctx, b.entries, now)
 		}
 		return err
 	})

@@ -111,6 +111,8 @@ func wrap(op, keyID string, err error) *Error {
 		e.Message, e.Err = "the outcome of the change is unknown: read it back before trying again", err
 	case errors.Is(err, keystore.ErrConflict):
 		e.Code, e.Message, e.Err = ErrDependencyTimeout, "too many changes at once: try again", err
+	case errors.Is(err, ErrRolledBack):
+		e.Message, e.Err = "the key store has gone back behind what was acknowledged", err
 	case errors.Is(err, record.ErrDamaged), errors.Is(err, record.ErrUnknownDomain), errors.Is(err, keystore.ErrDamaged):
 		e.Message, e.Err = "stored data is damaged", err
 	case errors.Is(err, rootkey.ErrWrongKey):

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/claviger/kms/anchor"
 	"github.com/claviger/kms/audit"
 	"github.com/claviger/kms/internal/arn"
 	"github.com/claviger/kms/internal/cache"
@@ -48,6 +49,11 @@ type Config struct {
 
 	// Partition is the partition in the keys' ARNs. A ring keeps the one it was made with; the default for a new one is "aws".
 	Partition string
+
+	// Anchor keeps a number outside of the store, by which a store that has gone back is refused: as a whole, or any key of it that was changed or removed since. Every
+	// process with the ring must have the same one. It costs two more durable writes with each change, which concurrent changes share, and a read of a key costs the
+	// reading of a 256th of all keys, unless none of these has changed. Nil is no anchor: what a process has seen itself it still does not unlearn.
+	Anchor anchor.Anchor
 
 	// Audit takes the record of every operation, and every operation waits for it: one that cannot be recorded does not happen. Package audit makes sinks that
 	// are bounded in time or may fail. Nil records nothing.
@@ -91,6 +97,10 @@ func (cfg *Config) complete() error {
 		return errors.New("Config.Root: required with a Store")
 	case cfg.Store == nil && (cfg.Root != nil || len(cfg.RecoveryRoots) > 0 || cfg.RingID != ""):
 		return errors.New("Config.Store: required with a Root, RecoveryRoots or a RingID")
+	case isNilPointer(cfg.Anchor):
+		return errors.New("Config.Anchor: a nil pointer, as of a constructor that failed")
+	case cfg.Store == nil && cfg.Anchor != nil:
+		return errors.New("Config.Store: required with an Anchor")
 	case isNilPointer(cfg.Store) || isNilPointer(cfg.Root):
 		return errors.New("Config.Store and Config.Root: a nil pointer, as of a constructor that failed")
 	case cfg.RingID != "" && !readHex(make([]byte, len(record.RingID{})), cfg.RingID):
@@ -209,6 +219,12 @@ func Open(ctx context.Context, cfg Config) (*Keyring, error) {
 	}
 	c.sealing.Store(ring.sealing)
 	c.domains.init(cfg.roots())
+	c.anchoring.init(cfg.Anchor, ring.id.String())
+	if cfg.Anchor != nil {
+		if err := c.openAnchor(ctx, ring.from); err != nil {
+			return nil, fmt.Errorf("kms: open: %w", err)
+		}
+	}
 	c.maintenance = maintenance{running: make(chan struct{}, 1), found: make(map[keyID]finding)}
 	c.maintenance.opened, c.maintenance.now = c.clock.read()
 	c.gate.init()

@@ -87,6 +87,9 @@ func (c *core) checkClocks(ctx context.Context, at stamp, now int64) error {
 	}
 	defer clear(plain)
 	defer clear(r.index[:])
+	if err := c.proveEntry(ringEntry, ringItem, from); err != nil {
+		return err
+	}
 	if back := time.Duration(r.seen - now); back > clockTolerance {
 		return fmt.Errorf("%w: the ring has seen a time %v later than now", ErrClock, back)
 	}

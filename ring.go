@@ -45,6 +45,7 @@ func (r *ringID) aliasARN(name string) string { return r.arnPrefix + name }
 // An openedRing is a ring whose records can be opened.
 type openedRing struct {
 	*ringID
+	from    source // of the ring's own record
 	sealing *sealing
 	index   secret.Bytes // keys the hashes of names
 }
@@ -146,7 +147,7 @@ func unsealRing(ctx context.Context, cfg *Config, sealed keystore.Record) (*open
 	if err != nil {
 		return nil, err
 	}
-	_, _, plain, err := keys.Open(record.Name{Kind: kindRing, Item: ringItem}, sealed.Value, schema1)
+	h, _, plain, err := keys.Open(record.Name{Kind: kindRing, Item: ringItem}, sealed.Value, schema1)
 	if err != nil {
 		return nil, fmt.Errorf("the ring's record: %w", err)
 	}
@@ -158,7 +159,7 @@ func unsealRing(ctx context.Context, cfg *Config, sealed keystore.Record) (*open
 	if r.account == "" || r.region == "" || r.partition == "" || r.newest != id {
 		return nil, fmt.Errorf("the ring's record: %w", errBody)
 	}
-	opened := &openedRing{sealing: &sealing{keys: keys, revision: revision}, index: secret.Copy(r.index[:])}
+	opened := &openedRing{from: source{revision: sealed.Revision, generation: h.Generation, changeID: h.ChangeID}, sealing: &sealing{keys: keys, revision: revision}, index: secret.Copy(r.index[:])}
 	clear(r.index[:])
 	var derived record.RingID
 	if err := opened.index.Use(func(index []byte) (err error) { derived, err = deriveRingID(index); return err }); err != nil {

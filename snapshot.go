@@ -101,6 +101,11 @@ func (c *core) fetch(ctx context.Context, id keyID, started stamp) (*key, error)
 		known, seen := c.seen.Get(id)
 		begun := seen && known.published < started.mono // what is known was known before the read began
 		if errors.Is(err, keystore.ErrNotFound) && (!seen || begun) {
+			if err := c.prove(ctx, kindKey, item, source{}); errors.Is(err, errMovedOn) {
+				continue
+			} else if err != nil {
+				return nil, err
+			}
 			c.misses.Put(id, started)
 			c.keys.Delete(id)
 			return nil, errNoKey
@@ -110,12 +115,17 @@ func (c *core) fetch(ctx context.Context, id keyID, started stamp) (*key, error)
 		}
 		if err == nil {
 			if s, ok := c.keys.Get(id); ok {
-				if v := s.view.Load(); v != nil && v.key.from.revision == sealed.Revision {
+				if v := s.view.Load(); v != nil && v.key.from.revision == sealed.Revision && c.anchor == nil {
 					return c.publish(v.key, started), nil
 				}
 			}
 			k, err := c.openKey(ctx, id, sealed)
+			if err == nil {
+				err = c.prove(ctx, kindKey, item, k.from)
+			}
 			switch {
+			case errors.Is(err, errMovedOn):
+				continue
 			case err != nil:
 				return nil, err
 			case !seen, k.from.generation > known.generation, k.from.generation == known.generation && k.from.changeID == known.changeID:

@@ -30,6 +30,7 @@ const (
 	kindDue     = "due"
 	kindDead    = "dead"
 	kindTotal   = "total"
+	kindLedger  = "ledger"
 )
 
 // errBody is the cause of every body that cannot be read. The body was authenticated, so this is a defect or a newer writer, not damage.

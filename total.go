@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/claviger/kms/internal/record"
 	"github.com/claviger/kms/keystore"
 )
 
@@ -24,6 +25,15 @@ import (
 type bucket byte
 
 func totalItem(b bucket) string { return kindTotal + "/" + hex.EncodeToString([]byte{byte(b)}) }
+
+// totalBucket returns the bucket of a total.
+func totalBucket(item string) (bucket, bool) {
+	raw, err := hex.DecodeString(strings.TrimPrefix(item, kindTotal+"/"))
+	if err != nil || len(raw) != 1 || totalItem(bucket(raw[0])) != item {
+		return 0, false
+	}
+	return bucket(raw[0]), true
+}
 
 // prefixes returns the prefixes of the names that are counted in the bucket, with the kinds of the records.
 func (b bucket) prefixes() [3][2]string {
@@ -132,7 +142,7 @@ func (b *batch) total(ctx context.Context) ([]settling, error) {
 	var made []settling
 	for _, at := range slices.Sorted(maps.Keys(b.counts)) {
 		was, from, err := b.v.total(ctx, at)
-		if isDamage(err) {
+		if isDamage(err) && b.v.anchor == nil {
 			continue // it decides nothing, so it keeps nothing from being done; whoever counts finds it as it is
 		}
 		if err != nil {
@@ -168,6 +178,35 @@ func (v *vault) readTotal(ctx context.Context, at bucket) (r totalRecord, from s
 		return totalRecord{}, source{}, nil
 	}
 	return r, from, err
+}
+
+// countBucket counts the records of a bucket as the store has them. It also tells where one of them, if it is there, came from. What is damaged is not counted.
+func (v *vault) countBucket(ctx context.Context, at bucket, item string) (total totalRecord, found source, err error) {
+	for _, p := range at.prefixes() {
+		kind := p[0]
+		for sealed, err := range keystore.Walk(ctx, v.store, p[1]) {
+			var h record.Header
+			var plain []byte
+			if err == nil {
+				h, plain, err = v.unseal(ctx, kind, sealed.Name, sealed)
+				clear(plain)
+			}
+			if err != nil && ctx.Err() == nil && isDamage(err) {
+				continue
+			}
+			if err != nil {
+				return totalRecord{}, source{}, err
+			}
+			s := source{revision: sealed.Revision, generation: h.Generation, changeID: h.ChangeID}
+			if sealed.Name == item {
+				found = s
+			}
+			var n count
+			n.add(kind, 1, v.share(sealed.Name, s))
+			total = total.plus(&n)
+		}
+	}
+	return total, found, nil
 }
 
 func (t *totals) set(at bucket, r totalRecord, from source) {

@@ -22,6 +22,7 @@ type vault struct {
 	sealing atomic.Pointer[sealing]
 	domains domains
 	totals  totals
+	anchoring
 }
 
 // A source is where a record that was read came from: what the next write of it depends on. The zero source is that of a record that does not exist.
@@ -93,7 +94,8 @@ type batch struct {
 	sealing *sealing
 	header  record.Header
 	changes []keystore.Change
-	counts  map[bucket]*count // what the changes do to the totals
+	counts  map[bucket]*count   // what the changes do to the totals
+	entries map[int]ledgerEntry // what the ledger must know of it
 }
 
 // batch returns an empty batch, with a change id of its own, that is written at the ring's time now.
@@ -119,6 +121,22 @@ func (b *batch) putPlain(kind, item string, from source, plain []byte) {
 		Value: b.sealing.keys.Seal(record.Name{Kind: kind, Item: item}, schema1, h, plain),
 	})
 	b.count(kind, item, from, source{generation: h.Generation, changeID: h.ChangeID})
+	switch kind {
+	case kindRing:
+		b.enter(ringEntry, from)
+	case kindTotal:
+		if at, ok := totalBucket(item); ok {
+			b.enter(int(at), from)
+		}
+	}
+}
+
+// enter notes for the ledger that a record is written which was read from `from`.
+func (b *batch) enter(i int, from source) {
+	if b.entries == nil {
+		b.entries = make(map[int]ledgerEntry)
+	}
+	b.entries[i] = entryOf(source{generation: from.generation + 1, changeID: b.header.ChangeID})
 }
 
 // remove deletes item. Of a record that is counted, from says which one it was.
@@ -129,6 +147,8 @@ func (b *batch) remove(kind, item string, from source) {
 
 // settle commits a batch, with the totals that it changes. When the answer was lost, the first record that the batch puts tells whether it was committed: it
 // was sealed with a salt of its own, so that nobody else's is the same.
+//
+// With an anchor, a batch that is committed and cannot be anchored has an unknown outcome: it is in effect, and may yet be rolled back.
 //
 // The domain key that sealed the batch must still be the one that seals, or the batch conflicts: nothing is ever written under a key that is being retired.
 func (v *vault) settle(ctx context.Context, b *batch) (keystore.Revision, error) {
@@ -144,6 +164,11 @@ func (v *vault) settle(ctx context.Context, b *batch) (keystore.Revision, error)
 	if errors.Is(err, keystore.ErrConflict) {
 		if lost := v.refresh(ctx); lost != nil { // trying again would conflict again
 			return 0, lost
+		}
+	}
+	if err == nil {
+		if err = v.record(ctx, b.entries, b.header.Time); err != nil {
+			err = fmt.Errorf("%w: the change could not be anchored: %w", keystore.ErrUnknown, err)
 		}
 	}
 	return revision, err

@@ -1,0 +1,142 @@
+package anchor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+var _ Anchor = (*File)(nil)
+
+// A File is an [Anchor] in a file of one line:
+//
+//	claviger-anchor-v1 <ring id, or - before the first Advance> <number> <CRC-32C of what is before, 8 hex digits>
+//
+// It is replaced whole with each number. A second file beside it, with ".lock" after its name, keeps processes from each other.
+type File struct {
+	path string
+	mu   sync.Mutex // held while the file is replaced, since locks of files are between processes
+}
+
+const (
+	fileVersion = "claviger-anchor-v1"
+	noRing      = "-"
+)
+
+// Create makes the file of a new anchor, which must not exist, readable by its owner only.
+func Create(path string) (*File, error) {
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		if err == nil {
+			err = fs.ErrExist
+		}
+		return nil, fmt.Errorf("anchor: create %s: %w", path, err)
+	}
+	f := &File{path: path}
+	if err := f.replace(noRing, 0); err != nil {
+		return nil, fmt.Errorf("anchor: create %s: %w", path, err)
+	}
+	return f, nil
+}
+
+// Open opens the file of an anchor that [Create] has made. A file that is missing is an error that matches [fs.ErrNotExist]: an anchor that begins anew guards nothing.
+func Open(path string) (*File, error) {
+	f := &File{path: path}
+	if _, _, err := f.read(); err != nil {
+		return nil, fmt.Errorf("anchor: open %s: %w", path, err)
+	}
+	return f, nil
+}
+
+// Load implements [Anchor].
+func (f *File) Load(ctx context.Context, ring string) (uint64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := f.load(ring)
+	if err != nil {
+		return 0, fmt.Errorf("anchor: %s: %w", f.path, err)
+	}
+	return n, nil
+}
+
+func (f *File) load(ring string) (uint64, error) {
+	of, n, err := f.read()
+	if err == nil && of != ring && of != noRing {
+		return 0, ErrOtherRing
+	}
+	return n, err
+}
+
+// Advance implements [Anchor].
+func (f *File) Advance(ctx context.Context, ring string, n uint64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	err := locked(f.path+".lock", func() error {
+		now, err := f.load(ring)
+		if err != nil || n <= now {
+			return err
+		}
+		return f.replace(ring, n)
+	})
+	if err != nil {
+		return fmt.Errorf("anchor: %s: %w", f.path, err)
+	}
+	return nil
+}
+
+func (f *File) read() (ring string, n uint64, err error) {
+	text, err := os.ReadFile(f.path)
+	if err != nil {
+		return "", 0, err
+	}
+	var version string
+	var sum uint32
+	line := string(text)
+	if _, err := fmt.Sscanf(line, "%s %s %d %x\n", &version, &ring, &n, &sum); err != nil || line != fileLine(ring, n) {
+		return "", 0, ErrDamaged
+	}
+	return ring, n, nil
+}
+
+func fileLine(ring string, n uint64) string {
+	line := fmt.Sprintf("%s %s %d", fileVersion, ring, n)
+	return fmt.Sprintf("%s %08x\n", line, crc32.Checksum([]byte(line), crc32.MakeTable(crc32.Castagnoli)))
+}
+
+// replace writes the file anew: whole beside it, then in its place, so that a crash leaves the old or the new one.
+func (f *File) replace(ring string, n uint64) (err error) {
+	if strings.ContainsAny(ring, " \n") || ring == "" {
+		return fmt.Errorf("ring id %q: want 32 hex digits", ring)
+	}
+	dir := filepath.Dir(f.path)
+	next, err := os.CreateTemp(dir, filepath.Base(f.path)+".*.new")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(next.Name())
+		}
+	}()
+	_, err = next.WriteString(fileLine(ring, n))
+	if err = errors.Join(err, next.Sync(), next.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(next.Name(), f.path); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

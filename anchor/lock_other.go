@@ -1,0 +1,13 @@
+//go:build !unix || solaris || aix
+
+package anchor
+
+import (
+	"errors"
+	"fmt"
+)
+
+// locked refuses: without a lock between processes the number could become smaller.
+func locked(string, func() error) error {
+	return fmt.Errorf("a file as an anchor on this system: %w", errors.ErrUnsupported)
+}

@@ -224,7 +224,6 @@ func (v *vault) ledgerBatch(now int64) (*batch, *ledgerRecord) {
 	return b, &next
 }
 
-
 // proveEntry compares a total, or the ring's own record, with the ledger.
 func (v *vault) proveEntry(i int, item string, got source) error {
 	a := &v.anchoring

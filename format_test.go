@@ -16,12 +16,14 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/claviger/kms"
+	"github.com/claviger/kms/anchor"
 	"github.com/claviger/kms/internal/vectors"
 	"github.com/claviger/kms/keystore"
 	"github.com/claviger/kms/keystore/memory"
@@ -77,7 +79,7 @@ func makeFrozen(t *testing.T) frozenVector {
 	store := memory.New()
 	now := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
 	ring, err := kms.Open(t.Context(), kms.Config{Store: store, Root: newGCMRoot(t, rootKey), AccountID: "111122223333", Region: "eu-central-1",
-		Now: func() time.Time { now = now.Add(time.Second); return now }})
+		Anchor: must(anchor.Create(filepath.Join(t.TempDir(), "anchor")))(t), Now: func() time.Time { now = now.Add(time.Second); return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,8 +127,8 @@ func makeFrozen(t *testing.T) frozenVector {
 func readFrozen(t testing.TB) frozenVector {
 	t.Helper()
 	v := vectors.Read[frozenVector](t, frozenRing)
-	if len(v.Ciphertexts) != 9 || len(v.Items) != 15 {
-		t.Fatalf("%d ciphertexts and %d items, want 9 and 15", len(v.Ciphertexts), len(v.Items))
+	if len(v.Ciphertexts) != 9 || len(v.Items) != 18 {
+		t.Fatalf("%d ciphertexts and %d items, want 9 and 18", len(v.Ciphertexts), len(v.Items))
 	}
 	return v
 }
@@ -238,8 +240,22 @@ func newReader2(t testing.TB, v frozenVector) *reader2 {
 	return r
 }
 
-// fields opens an item and returns its fields by tag.
-func (r *reader2) fields(kind, item string) map[byte][]byte {
+// header opens an item and returns its generation and change id.
+func (r *reader2) header(kind, item string) (generation, changeID []byte) {
+	r.t.Helper()
+	plain := r.open(kind, item)
+	return plain[:8], plain[8:24]
+}
+
+// written is how the ledger speaks of an item.
+func (r *reader2) written(kind, item string) []byte {
+	r.t.Helper()
+	generation, changeID := r.header(kind, item)
+	return slices.Concat(generation, changeID[:8])
+}
+
+// open opens an item.
+func (r *reader2) open(kind, item string) []byte {
 	r.t.Helper()
 	b := r.items[item]
 	if len(b) < 54 || b[0] != 1 || b[1] != 1 {
@@ -253,6 +269,13 @@ func (r *reader2) fields(kind, item string) map[byte][]byte {
 	if binary.BigEndian.Uint64(plain) == 0 || binary.BigEndian.Uint64(plain[24:]) == 0 || bytes.Equal(plain[8:24], make([]byte, 16)) {
 		r.t.Errorf("%s: generation, change id or time is zero", item)
 	}
+	return plain
+}
+
+// fields opens an item and returns its fields by tag.
+func (r *reader2) fields(kind, item string) map[byte][]byte {
+	r.t.Helper()
+	plain := r.open(kind, item)
 	out := map[byte][]byte{}
 	last := byte(0)
 	for body := plain[32:]; len(body) > 0; {
@@ -345,8 +368,28 @@ func TestSecondImplementationReadsTheRing(t *testing.T) {
 			}
 		}
 	}
-	if want := (map[string]int{"ring": 1, "domain": 1, "key": 2, "ver": 4, "vidx": 4, "alias": 1, "due": 2}); !maps.Equal(kinds, want) {
+	if want := (map[string]int{"ring": 1, "domain": 1, "key": 2, "ver": 4, "vidx": 4, "alias": 1, "due": 2, "total": 2, "ledger": 1}); !maps.Equal(kinds, want) {
 		t.Errorf("items: %v, want %v", kinds, want)
+	}
+
+	// Each total is of one key. It counts and sums what a store must have, and the ledger knows as of which write of the total.
+	ledger := r.fields("ledger", "ledger")[1]
+	if len(ledger) != 257*16 || !bytes.Equal(ledger[256*16:], r.written("ring", "ring")) {
+		t.Errorf("ledger of %d bytes", len(ledger))
+	}
+	for name := range keys {
+		total := "total/" + name[len("key/"):][:2]
+		f := r.fields("total", total)
+		h := hmac.New(sha256.New, index)
+		generation, changeID := r.header("key", name)
+		fmt.Fprintf(h, "claviger/total/v1\x00%d:%s\x008:%s\x0016:%s", len(name), name, generation, changeID)
+		if binary.BigEndian.Uint64(f[1]) != 1 || f[2] != nil || !bytes.Equal(f[3], h.Sum(nil)) {
+			t.Errorf("%s: %x, want %x", total, f, h.Sum(nil))
+		}
+		bucket := int(vectors.Unhex(t, total[len("total/"):])[0])
+		if !bytes.Equal(ledger[bucket*16:][:16], r.written("total", total)) {
+			t.Errorf("ledger: %s is another", total)
+		}
 	}
 
 	arn := v.Ciphertexts[0].KeyARN

@@ -13,6 +13,7 @@ import (
 
 	"github.com/claviger/kms"
 	"github.com/claviger/kms/audit"
+	"github.com/claviger/kms/internal/bubble"
 	"github.com/claviger/kms/keystore"
 	"github.com/claviger/kms/keystore/memory"
 )
@@ -30,7 +31,7 @@ func TestAClientIsNoKeyring(t *testing.T) {
 
 // TestNothingToChangeIsReadAnew: that there is nothing to change is not said of what another process may have changed since.
 func TestNothingToChangeIsReadAnew(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		a, b, _, key := pair(t)
 		tight := must(a.DefaultPolicy(nil, nil))(t)
 		check(t, a.DisableKey(t.Context(), key.ARN))
@@ -212,7 +213,7 @@ func TestTheContextThatIsAuthorizedIsUsed(t *testing.T) {
 
 // TestALateResultIsOfTheKeyThatIsAdmitted: the second look ahead of a late result is at the key that was used, at the time that it is by then.
 func TestALateResultIsOfTheKeyThatIsAdmitted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var slow func()
 		sink := audit.SinkFunc(func(context.Context, *audit.Event) error {
 			if f := slow; f != nil {
@@ -254,7 +255,7 @@ func TestALateResultIsOfTheKeyThatIsAdmitted(t *testing.T) {
 
 // TestAForkIsNoticed: two records of one generation cannot both be; a process that knows one refuses the other.
 func TestAForkIsNoticed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		store := memory.New()
 		shared := func(c *kms.Config) { c.Store, c.Now = store, nil }
 		a := open(t, shared)
@@ -372,7 +373,7 @@ func TestAnAEADKeepsItsKey(t *testing.T) {
 
 // TestACallersContextReachesNobodyElse: a context that blocks keeps its own caller waiting, and nobody else; and it does not reach the trail.
 func TestACallersContextReachesNobodyElse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		f := open(t, func(c *kms.Config) { c.Now = nil })
 		key := f.create()
 		time.Sleep(10 * time.Second) // the key is to be read anew

@@ -22,6 +22,7 @@ var layers = map[string][]string{
 	"./rootkey":  {},
 
 	"./internal/arn":      {},
+	"./internal/bubble":   {},
 	"./internal/cache":    {},
 	"./internal/record":   {module + "/internal/secret"},
 	"./internal/secret":   {},

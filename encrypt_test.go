@@ -7,10 +7,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/claviger/kms/audit"
+	"github.com/claviger/kms/internal/bubble"
 )
 
 // ring opens a ring in memory with one key that everyone may use.
@@ -281,7 +281,7 @@ func TestWithheldResultsAreCleared(t *testing.T) {
 
 // TestSaltsAreDropped: a salt serves so many messages, so long, and not across a suspended machine.
 func TestSaltsAreDropped(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r, key := ring(t)
 		id, _ := parseKeyID(key.KeyID)
 		salt := func() string {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/fips140"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -189,11 +190,14 @@ func gcmOpen(key, nonce, text, ad []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		return nil, err
-	}
-	return aead.Open(nil, nonce, text, ad)
+	var plain []byte
+	fips140.WithoutEnforcement(func() { // which allows no GCM with a nonce of the caller's, not even to read
+		var aead cipher.AEAD
+		if aead, err = cipher.NewGCM(block); err == nil {
+			plain, err = aead.Open(nil, nonce, text, ad)
+		}
+	})
+	return plain, err
 }
 
 func prefixed2(s string) []byte {

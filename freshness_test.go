@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/claviger/kms"
+	"github.com/claviger/kms/internal/bubble"
 	"github.com/claviger/kms/keystore"
 	"github.com/claviger/kms/keystore/memory"
 )
@@ -48,7 +49,7 @@ func pair(t *testing.T) (a, b *fixture, store *countingStore, key kms.KeyMetadat
 }
 
 func TestChangesOfOthersAreSeenInTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		a, b, _, key := pair(t)
 		out := must(b.Encrypt(t.Context(), key.ARN, []byte("x"), nil))(t)
 		time.Sleep(time.Second)
@@ -84,7 +85,7 @@ func TestKeysOfOthersAreFoundAtOnce(t *testing.T) {
 }
 
 func TestAliasesOfOthersMoveInTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		a, b, _, old := pair(t)
 		next := a.create()
 		check(t, a.CreateAlias(t.Context(), "alias/a", old.ARN))
@@ -109,7 +110,7 @@ func TestAliasesOfOthersMoveInTime(t *testing.T) {
 
 // TestAStoreOutOfReachFailsClosed: what is fresh goes on, what is stale is refused.
 func TestAStoreOutOfReachFailsClosed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		a, _, store, key := pair(t)
 		must(a.Encrypt(t.Context(), key.ARN, []byte("x"), nil))(t)
 		store.down.Store(true)
@@ -127,7 +128,7 @@ func TestAStoreOutOfReachFailsClosed(t *testing.T) {
 
 // TestReadsOfOneKeyAreShared: a key that goes stale under load is read once, not by everybody.
 func TestReadsOfOneKeyAreShared(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		slow := &slowStore{Store: memory.New()}
 		f := open(t, func(c *kms.Config) { c.Store, c.Now = slow, nil })
 		key := f.create()
@@ -168,7 +169,7 @@ func (s *slowStore) Get(ctx context.Context, name string) (keystore.Record, erro
 
 // TestACancelledReaderDoesNotFailTheOthers: who shares a read with somebody who gives up reads for himself.
 func TestACancelledReaderDoesNotFailTheOthers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		f := open(t, func(c *kms.Config) { c.Store, c.Now = &slowStore{Store: memory.New()}, nil })
 		key := f.create()
 		time.Sleep(6 * time.Second)
@@ -212,7 +213,7 @@ func TestUnknownKeysAreAskedForOnce(t *testing.T) {
 
 // TestASlowOperationIsLookedAtAgain: an operation that took more than a second gives no result that it may not give any more.
 func TestASlowOperationIsLookedAtAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		store := &slowLists{Store: memory.New()}
 		shared := func(c *kms.Config) { c.Store, c.Now = store, nil }
 		a, b := open(t, shared), open(t, shared)
@@ -243,7 +244,7 @@ func (s *slowLists) List(ctx context.Context, prefix, after string, limit int) (
 
 // TestAStoreThatGoesBackIsNoticed: a running process refuses an older record than it has seen.
 func TestAStoreThatGoesBackIsNoticed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		store := &rewindingStore{Store: memory.New()}
 		f := open(t, func(c *kms.Config) { c.Store, c.Now, c.CacheSize = store, nil, 1 })
 		key := f.create()

@@ -7,10 +7,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/claviger/kms/audit"
+	"github.com/claviger/kms/internal/bubble"
 	"github.com/claviger/kms/keystore"
 	"github.com/claviger/kms/keystore/memory"
 )
@@ -66,7 +66,7 @@ func doomedRing(t *testing.T, options ...func(*Config)) (r *Keyring, store keyst
 }
 
 func TestDestructionInTwoSteps(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		trail := new(audit.Memory)
 		r, store, key := doomedRing(t, func(c *Config) { c.Audit = trail })
 		before := names(t, store, "")
@@ -118,7 +118,7 @@ func TestDestructionInTwoSteps(t *testing.T) {
 
 // TestAnotherProcessWaitsItsOwnHour: an hour that a process did not live through does not count.
 func TestAnotherProcessWaitsItsOwnHour(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r, store, _ := doomedRing(t)
 		time.Sleep(7 * Day)
 		if got := maintain(t, r); got.Marked != 1 {
@@ -142,7 +142,7 @@ func TestAnotherProcessWaitsItsOwnHour(t *testing.T) {
 
 // TestAClockThatJumpsDestroysNothing: a key inside its waiting period survives whatever the wall clock says.
 func TestAClockThatJumpsDestroysNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var jump time.Duration
 		r, store, key := doomedRing(t, func(c *Config) { c.Now = func() time.Time { return time.Now().Add(jump) } })
 		before := names(t, store, "")
@@ -174,7 +174,7 @@ func TestAClockThatJumpsDestroysNothing(t *testing.T) {
 
 // TestAClockBehindTheRingDestroysNothing: the time that the ring has seen outlives the process.
 func TestAClockBehindTheRingDestroysNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r, store, _ := doomedRing(t)
 		time.Sleep(8 * Day)
 		maintain(t, r)
@@ -197,7 +197,7 @@ func TestAClockBehindTheRingDestroysNothing(t *testing.T) {
 }
 
 func TestACancelledDeletionIsForgotten(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r, store, key := doomedRing(t)
 		time.Sleep(7*Day - time.Minute)
 		if _, err := r.CancelKeyDeletion(t.Context(), key.ARN); err != nil {
@@ -217,7 +217,7 @@ func TestACancelledDeletionIsForgotten(t *testing.T) {
 }
 
 func TestMaintainRotates(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		trail := new(audit.Memory)
 		r, key := ring(t, func(c *Config) { c.Audit = trail })
 		if err := r.EnableKeyRotation(t.Context(), key.ARN, 0); err != nil {
@@ -243,7 +243,7 @@ func TestMaintainRotates(t *testing.T) {
 
 // TestAMissingKeyIsNoReasonToSweep: a store that does not return a key's record does not make anybody remove the key's material.
 func TestAMissingKeyIsNoReasonToSweep(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r, store, key := doomedRing(t)
 		time.Sleep(7 * Day)
 		record, err := store.Get(t.Context(), "key/"+key.KeyID)
@@ -265,7 +265,7 @@ func TestAMissingKeyIsNoReasonToSweep(t *testing.T) {
 
 // TestAnInterruptedSweepGoesOn: what a process that was stopped left behind, the next one removes.
 func TestAnInterruptedSweepGoesOn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		broken := &brokenLists{Store: memory.New()}
 		root, err := newEphemeralRoot()
 		if err != nil {

@@ -2,7 +2,6 @@ package audit_test
 
 import (
 	"context"
-	"crypto/fips140"
 	"errors"
 	"runtime"
 	"strings"
@@ -12,18 +11,10 @@ import (
 	"time"
 
 	"github.com/claviger/kms/audit"
+	"github.com/claviger/kms/internal/bubble"
 )
 
 const bound = 2 * time.Second
-
-// inBubble runs f with the clock of synctest. Go's FIPS 140-3 module gathers entropy from the jitter of the clock, of which a fake one has none: it panics.
-func inBubble(t *testing.T, f func(t *testing.T)) {
-	t.Helper()
-	if fips140.Enabled() {
-		t.Skip("the FIPS 140-3 module finds no entropy under synctest")
-	}
-	synctest.Test(t, f)
-}
 
 // slow is a sink that ignores its context and takes d.
 func slow(d time.Duration) audit.Sink {
@@ -46,7 +37,7 @@ func TestBoundHolds(t *testing.T) {
 		{"far too late", time.Hour, audit.ErrUnavailable, bound},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				sink, start := audit.Required(slow(c.takes), bound), time.Now()
 				if err := sink.Append(t.Context(), full()); !errors.Is(err, c.want) {
 					t.Errorf("%v, want %v", err, c.want)
@@ -61,7 +52,7 @@ func TestBoundHolds(t *testing.T) {
 }
 
 func TestSinkSeesTheDeadline(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		obedient := audit.SinkFunc(func(ctx context.Context, _ *audit.Event) error {
 			<-ctx.Done()
 			return ctx.Err()
@@ -78,7 +69,7 @@ func TestSinkSeesTheDeadline(t *testing.T) {
 
 // TestTheCallerKeepsItsEvent lets the caller use the event again while the sink is still writing it; the race detector watches.
 func TestTheCallerKeepsItsEvent(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var m audit.Memory
 		late := audit.SinkFunc(func(ctx context.Context, e *audit.Event) error {
 			time.Sleep(time.Hour)
@@ -100,7 +91,7 @@ func TestTheCallerKeepsItsEvent(t *testing.T) {
 }
 
 func TestStuckSinkHoldsFewGoroutines(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var inside, most atomic.Int64
 		release := make(chan struct{})
 		stuck := audit.SinkFunc(func(context.Context, *audit.Event) error {
@@ -155,7 +146,7 @@ func TestStuckSinkHoldsFewGoroutines(t *testing.T) {
 
 // TestManyCallersOfASoundSink has more callers than may be inside at once: they wait for their turn instead of failing.
 func TestManyCallersOfASoundSink(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		sink := audit.Required(slow(10*time.Millisecond), bound)
 		errs := make(chan error, 200)
 		for range cap(errs) {
@@ -180,7 +171,7 @@ func TestPanicsAndExits(t *testing.T) {
 			if name == "exit" && d == 0 {
 				continue // called directly, it ends the caller's goroutine, as it asked to
 			}
-			inBubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				sink := audit.Required(s, d)
 				for range 40 { // more often than there is room: each gives its room back
 					if err := sink.Append(t.Context(), full()); !errors.Is(err, audit.ErrUnavailable) || strings.Contains(err.Error(), canary) {
@@ -214,7 +205,7 @@ func TestRefusalsArePassedOn(t *testing.T) {
 }
 
 func TestBestEffortIsBounded(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var lost atomic.Int64
 		sink := audit.BestEffort(slow(time.Hour), bound, func(err error) {
 			if errors.Is(err, audit.ErrUnavailable) {

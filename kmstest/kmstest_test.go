@@ -7,11 +7,11 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/claviger/kms"
 	"github.com/claviger/kms/audit"
+	"github.com/claviger/kms/internal/bubble"
 	"github.com/claviger/kms/keystore/memory"
 	"github.com/claviger/kms/kmstest"
 	"github.com/claviger/kms/rootkey/keyfile"
@@ -174,7 +174,7 @@ func TestDestruction(t *testing.T) {
 		}
 	})
 	t.Run("bubble", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			ring := kmstest.New(t, func(cfg *kms.Config) { cfg.Now = time.Now })
 			schedule(t, ring)
 			for _, want := range []kms.MaintainReport{{Marked: 1}, {Destroyed: 1}} {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/fips140"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
@@ -159,8 +160,11 @@ func open2(domain []byte, ringID, sealed []byte, kind, item string, schema uint1
 	ad = append(binary.BigEndian.AppendUint16(ad, uint16(len(item))), item...)
 	ad = binary.BigEndian.AppendUint16(ad, schema)
 	block, _ := aes.NewCipher(key)
-	gcm, _ := cipher.NewGCM(block)
-	plain, err := gcm.Open(nil, sealed[26:38], sealed[38:], ad)
+	var err error
+	fips140.WithoutEnforcement(func() { // which allows no GCM with a nonce of the caller's, not even to read
+		gcm, _ := cipher.NewGCM(block)
+		plain, err = gcm.Open(nil, sealed[26:38], sealed[38:], ad)
+	})
 	return plain, err == nil
 }
 

@@ -6,12 +6,14 @@ import (
 	"runtime"
 	"testing"
 	"testing/synctest"
+
+	"github.com/claviger/kms/internal/bubble"
 )
 
 // The moments of these tests, between the steps of a derivation, cannot be told from outside.
 
 func TestCancelledWhileWaitingForAnother(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r, err := New([]byte("open sesame"), &Options{Memory: floorMemory, Time: 1, Threads: 1})
 		if err != nil {
 			t.Fatal(err)

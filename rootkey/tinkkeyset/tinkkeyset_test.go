@@ -2,6 +2,7 @@ package tinkkeyset_test
 
 import (
 	"bytes"
+	"crypto/fips140"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -226,18 +227,26 @@ func TestName(t *testing.T) {
 	}
 }
 
-// TestEnforcedFIPS runs itself in a process where FIPS 140-3 is enforced.
-func TestEnforcedFIPS(t *testing.T) {
-	if os.Getenv("TINKKEYSET_TEST_FIPS") != "" {
-		if _, err := tinkkeyset.New(nil); err != nil {
-			fmt.Println("refused:", err)
-		}
-		return
+// TestMain: where FIPS 140-3 is enforced, New must refuse. Everything else is then tried without enforcement.
+func TestMain(m *testing.M) {
+	if !fips140.Enforced() {
+		os.Exit(m.Run())
 	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestEnforcedFIPS$")
-	cmd.Env = append(os.Environ(), "TINKKEYSET_TEST_FIPS=1", "GODEBUG=fips140=only")
-	out, err := cmd.CombinedOutput()
-	if err != nil || !bytes.Contains(out, []byte("refused: tinkkeyset: Tink is not available under enforced FIPS 140-3")) {
+	if _, err := tinkkeyset.New(nil); err == nil || !strings.HasPrefix(err.Error(), refusal) {
+		fmt.Printf("under enforced FIPS 140-3: %v\n", err)
+		os.Exit(1)
+	}
+	fmt.Println("refused under enforced FIPS 140-3")
+	fips140.WithoutEnforcement(func() { os.Exit(m.Run()) })
+}
+
+const refusal = "tinkkeyset: Tink is not available under enforced FIPS 140-3"
+
+// TestEnforcedFIPS runs TestMain in a process where FIPS 140-3 is enforced.
+func TestEnforcedFIPS(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
+	cmd.Env = append(os.Environ(), "GODEBUG=fips140=only")
+	if out, err := cmd.CombinedOutput(); err != nil || !bytes.Contains(out, []byte("refused under enforced FIPS 140-3")) {
 		t.Errorf("%v: %s", err, out)
 	}
 }

@@ -416,6 +416,9 @@ func (DecryptResult) MarshalJSON() ([]byte, error) { return nil, errResultEncode
 // MarshalText refuses.
 func (DecryptResult) MarshalText() ([]byte, error) { return nil, errResultEncoded }
 
+// MarshalBinary refuses, and with it package encoding/gob.
+func (DecryptResult) MarshalBinary() ([]byte, error) { return nil, errResultEncoded }
+
 var errResultEncoded = errors.New("kms: the result of Decrypt is not encoded: take its Plaintext")
 
 // opened is a DecryptResult, and where in its slice this call began to write.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/claviger/kms/internal/arn"
 	"github.com/claviger/kms/internal/cache"
 	"github.com/claviger/kms/internal/record"
+	"github.com/claviger/kms/internal/secret"
 	"github.com/claviger/kms/internal/testhook"
 	"github.com/claviger/kms/keystore"
 	"github.com/claviger/kms/keystore/memory"
@@ -178,7 +180,7 @@ type core struct {
 type Client struct {
 	c      *core
 	caller *identity
-	tokens []string
+	tokens []secret.Bytes // which package fmt prints nothing of, also where it does not ask the client's Format
 	dryRun bool
 }
 
@@ -269,7 +271,10 @@ func (c *Client) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c)) 
 // WithGrantTokens returns a copy of the client that also presents tokens, so that a grant can be used before every process knows it.
 func (c *Client) WithGrantTokens(tokens ...string) *Client {
 	v := *c // the whole view, so that a field added later is not forgotten
-	v.tokens = append(c.tokens[:len(c.tokens):len(c.tokens)], tokens...)
+	v.tokens = slices.Clone(c.tokens)
+	for _, token := range tokens {
+		v.tokens = append(v.tokens, secret.Copy([]byte(token)))
+	}
 	return &v
 }
 

@@ -246,12 +246,14 @@ func (k *Keyring) As(caller Caller) *Client { return &Client{c: k.c, caller: k.c
 // ID returns the id of the ring: 32 hex digits, for [Config.RingID].
 func (k *Keyring) ID() string { return k.c.ring.id.String() }
 
-// Close refuses new operations with [ErrServiceUnavailable], waits for those that run, and forgets the keys. It does not close the store. Closing twice is no
-// error. A sink or a store that calls it waits for itself.
+// Close refuses new operations with [ErrServiceUnavailable], waits for those that run, and forgets the keys: the ring's own are wiped at once, key material when the
+// runtime finds that nothing refers to it. It does not close the store or wipe root keys. Closing twice is no error. A sink or a store that calls it waits for itself.
 func (k *Keyring) Close() error {
 	if k.c.gate.close() {
 		k.c.keys.Clear()
 		k.c.hints.Clear()
+		k.c.sealing.Load().keys.Zero()
+		k.c.index.Zero()
 	}
 	return nil
 }

@@ -492,6 +492,8 @@ func tryForSecrets(t *testing.T, s *step, p plight) {
 	text, object := slog.New(slog.NewTextHandler(&trail, &slog.HandlerOptions{Level: slog.LevelDebug})), slog.New(slog.NewJSONHandler(&trail, nil))
 	w.ring.c.cfg.Audit = audit.Tee(audit.JSON(&trail), audit.Slog(text), audit.Slog(object), w.sink)
 
+	var secrets search
+	secrets.add(secretsOf(w))
 	ciphertext := bytes.Clone(w.ciphertext)
 	client, ref := p.arrange(w, broken)
 	ctx := t.Context()
@@ -513,8 +515,9 @@ func tryForSecrets(t *testing.T, s *step, p plight) {
 	w.nowPanics.Store(false)
 	broken.fails, broken.bends = nil, false
 
-	var secrets search
-	secrets.add(secretsOf(w)) // with what the operation made
+	if w.ring.c.gate.state.Load() < closed {
+		secrets.add(secretsOf(w)) // with what the operation made
+	}
 	if dk, ok := res.(DataKey); ok {
 		secrets.add(canaries{"the data key": bytes.Clone(dk.Plaintext())})
 	}

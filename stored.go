@@ -122,11 +122,17 @@ type field struct {
 // A body is a record described by its fields, in ascending order of their tags.
 type body interface{ fields() []field }
 
-// encodeBody writes a body.
+// encodeBody writes a body. Its buffer does not grow: what it would leave behind nobody could clear.
 func encodeBody(r body) []byte {
-	var b cryptobyte.Builder
-	for _, f := range r.fields() {
-		if v := f.write(); len(v) > 0 {
+	fields, size := r.fields(), 0
+	values := make([][]byte, len(fields))
+	for i, f := range fields {
+		values[i] = f.write()
+		size += 1 + 3 + len(values[i])
+	}
+	b := cryptobyte.NewFixedBuilder(make([]byte, 0, size))
+	for i, f := range fields {
+		if v := values[i]; len(v) > 0 {
 			b.AddUint8(f.tag)
 			b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(v) })
 		}

@@ -125,6 +125,13 @@ func (k *Keys) Sealing(id DomainID) *Keys {
 // Newest returns the id of the domain key that seals.
 func (k *Keys) Newest() DomainID { return k.newest }
 
+// Zero wipes the domain keys. Nothing can be sealed or opened any more: whoever tries panics. Only the single owner of k may call it, and when nobody uses it.
+func (k *Keys) Zero() {
+	for _, key := range k.domain {
+		key.Zero()
+	}
+}
+
 // DomainOf returns the id of the domain key that a record is sealed under, without opening it.
 func DomainOf(sealed []byte) (DomainID, error) {
 	if len(sealed) < Overhead || sealed[0] != version1 || sealed[1] != suiteGCM1 {
@@ -181,6 +188,9 @@ func (k *Keys) Open(name Name, sealed []byte, schemas ...uint16) (h Header, sche
 func (k *Keys) aead(id DomainID, header []byte) cipher.AEAD {
 	var aead cipher.AEAD
 	err := k.domain[id].Use(func(domain []byte) error {
+		if len(domain) != keyLen { // HKDF would take nothing for a key
+			return errors.New("the domain keys were wiped")
+		}
 		key, err := hkdf.Key(sha256.New, domain, header[2+8:headerLen], info+string([]byte{suiteGCM1})+string(k.ring[:]), keyLen)
 		if err != nil {
 			return err
@@ -194,7 +204,7 @@ func (k *Keys) aead(id DomainID, header []byte) cipher.AEAD {
 		return err
 	})
 	if err != nil {
-		panic("record: " + err.Error()) // lengths are constants: only a broken build gets here
+		panic("record: " + err.Error()) // lengths are constants: only a broken build gets here, or a use after Zero
 	}
 	return aead
 }

@@ -140,6 +140,26 @@ func TestNewKeysRefuses(t *testing.T) {
 	}
 }
 
+// TestNothingIsSealedUnderWipedKeys: after Zero there is no key, rather than one of zeros.
+func TestNothingIsSealedUnderWipedKeys(t *testing.T) {
+	k := keys(t, domainA)
+	sealed := k.Seal(name, 1, header, []byte("body"))
+	k.Zero()
+	for what, use := range map[string]func(){
+		"seals": func() { k.Seal(name, 1, header, []byte("body")) },
+		"opens": func() { _, _, _, _ = k.Open(name, sealed, 1) },
+	} {
+		func() {
+			defer func() {
+				if v := recover(); v == nil {
+					t.Errorf("it %s under wiped keys", what)
+				}
+			}()
+			use()
+		}()
+	}
+}
+
 // open2 opens a record as docs/format.md describes it, with nothing shared with the package under test.
 func open2(domain []byte, ringID, sealed []byte, kind, item string, schema uint16) (plain []byte, ok bool) {
 	if len(sealed) < 26 || sealed[0] != 1 || sealed[1] != 1 {

@@ -106,7 +106,7 @@ func TestNoCiphertextIsLost(t *testing.T) {
 	}
 }
 
-// TestNoUpdateIsLost: changes of one key by many at once, in two rings, all take effect.
+// TestNoUpdateIsLost: changes of one key by many at once, in two rings, all take effect. OpenBao GH-956: an update that overwrote another.
 func TestNoUpdateIsLost(t *testing.T) {
 	f := open(t)
 	second := open(t, func(c *kms.Config) { c.Store = f.store })

@@ -106,6 +106,7 @@ func TestAnEmptyKeyIsNoKey(t *testing.T) {
 }
 
 // TestEveryChangedByteIsRefused: whatever is changed, cut or added, the answer is one of two, and says nothing of what was wrong.
+// CVE-2020-8897: a ciphertext with two plaintexts, for want of a commitment to the key.
 func TestEveryChangedByteIsRefused(t *testing.T) {
 	r, key := ring(t)
 	other, err := r.CreateKey(t.Context(), CreateKeyInput{})
@@ -151,7 +152,7 @@ func TestEveryChangedByteIsRefused(t *testing.T) {
 	}
 }
 
-// TestUnknownAndForbiddenReadAlike: who may not decrypt learns nothing about which keys exist.
+// TestUnknownAndForbiddenReadAlike: who may not decrypt learns nothing about which keys exist. CVE-2025-54999: answers from which strangers learned what exists.
 func TestUnknownAndForbiddenReadAlike(t *testing.T) {
 	r, _ := ring(t)
 	key, err := r.CreateKey(t.Context(), CreateKeyInput{})
@@ -280,6 +281,7 @@ func TestWithheldResultsAreCleared(t *testing.T) {
 }
 
 // TestSaltsAreDropped: a salt serves so many messages, so long, and not across a suspended machine.
+// golang/go#69981 and kes#490: nobody counts the messages of a key, so that nothing may depend on it.
 func TestSaltsAreDropped(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		r, key := ring(t)

@@ -65,6 +65,7 @@ func doomedRing(t *testing.T, options ...func(*Config)) (r *Keyring, store keyst
 	return r, store, key
 }
 
+// TestDestructionInTwoSteps: vault#10488 and fhir-works-on-aws-deployment#540: keys that were deleted while their data stayed.
 func TestDestructionInTwoSteps(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		trail := new(audit.Memory)
@@ -141,6 +142,7 @@ func TestAnotherProcessWaitsItsOwnHour(t *testing.T) {
 }
 
 // TestAClockThatJumpsDestroysNothing: a key inside its waiting period survives whatever the wall clock says.
+// aws-sdk-js#527 and its kind: hosts whose clocks were wrong.
 func TestAClockThatJumpsDestroysNothing(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		var jump time.Duration

@@ -98,6 +98,7 @@ func TestConfigIsChecked(t *testing.T) {
 }
 
 // TestAnyRootOpens: a ring that was made with several root keys opens with each of them alone.
+// vault#9421 and vault#11244: the root was lost, and "recovery keys" recovered nothing.
 func TestAnyRootOpens(t *testing.T) {
 	store := memory.New()
 	roots := []rootkey.Root{newGCMRoot(t, gcmKey(1)), rootkey.WithName("recovery", newGCMRoot(t, gcmKey(2))), rootkey.WithName("vault", newGCMRoot(t, gcmKey(3)))}
@@ -140,7 +141,7 @@ func (r brokenRoot) DecryptWithContext(ctx context.Context, c, ad []byte) ([]byt
 	return r.unwrap(out)
 }
 
-// TestARootIsTriedBeforeItIsTrusted: a ring is not made under a root that could not open it.
+// TestARootIsTriedBeforeItIsTrusted: a ring is not made under a root that could not open it. OpenBao GH-2619: what was wrapped anew could not be opened.
 func TestARootIsTriedBeforeItIsTrusted(t *testing.T) {
 	same := func(b []byte) ([]byte, error) { return b, nil }
 	for name, root := range map[string]rootkey.Root{

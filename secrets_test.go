@@ -472,7 +472,7 @@ func secretsOf(w *world) canaries {
 
 // TestNoSecretTurnsUp runs every operation in every plight, and looks for plaintexts, key material, domain keys, data keys and tokens in whatever comes out: results,
 // errors and all that they wrap, panics and their stacks, audit records, and what is stored. Ciphertexts are looked for in everything but results. The race
-// detector makes this slow: the small size tries a quarter under it.
+// detector makes this slow: the small size tries a quarter under it. CVE-2025-62513 and CVE-2025-62705: audit records and errors that held secrets.
 func TestNoSecretTurnsUp(t *testing.T) {
 	for i := range steps {
 		for j, p := range plights {

@@ -90,6 +90,7 @@ func TestTheCallerKeepsItsEvent(t *testing.T) {
 	})
 }
 
+// TestStuckSinkHoldsFewGoroutines: vault#18943: a blocked audit device was an outage.
 func TestStuckSinkHoldsFewGoroutines(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		var inside, most atomic.Int64

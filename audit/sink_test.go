@@ -109,6 +109,7 @@ func TestJSONWritesOneLineEach(t *testing.T) {
 	}
 }
 
+// TestJSONOnABadWriter: vault#31718: the trail was gone, and nobody noticed.
 func TestJSONOnABadWriter(t *testing.T) {
 	partly := func(n int, err error) func(*bytes.Buffer, []byte) (int, error) {
 		return func(b *bytes.Buffer, p []byte) (int, error) {

@@ -57,6 +57,7 @@ func TestSecondChance(t *testing.T) {
 	}
 }
 
+// TestAgainstAMap: vault#5746: a cache that was never emptied. This one holds no more than its bound.
 func TestAgainstAMap(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for _, limit := range []int{0, 1, 7, 64} {

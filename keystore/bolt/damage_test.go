@@ -215,6 +215,7 @@ func (m sample) read(ctx context.Context, file []byte) (damage int, err error) {
 }
 
 // A flipped bit anywhere gives what was written, or an error; never another answer, and never none for a record that is there.
+// etcd-io/bbolt#335 and #446: a damaged file that crashed who opened it.
 func TestFlippedBits(t *testing.T) {
 	m := newSample(t)
 	if damage, err := m.read(t.Context(), m.file); damage != 0 || err != nil {

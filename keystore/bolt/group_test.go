@@ -248,6 +248,7 @@ func TestRefusalToWrite(t *testing.T) {
 }
 
 // After the checks a page may still go bad under bbolt. What it does then is turned into an error, and the file can be opened again.
+// PostgreSQL's fsync errors of 2018, and etcd#13766: a failed sync that was tried again.
 func TestFaultWhileWriting(t *testing.T) {
 	s, path := openTemp(t)
 	victim, keep := "", uint64(0) // a record of a page that is after all that is read before bbolt begins

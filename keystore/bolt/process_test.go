@@ -96,7 +96,7 @@ func itemValue(w, n int) []byte {
 	return bytes.Repeat(fmt.Appendf(nil, "%d/%d;", w, n), 1+n*n%700)
 }
 
-// A process killed at any moment leaves all that it acknowledged, and nothing by halves.
+// A process killed at any moment leaves all that it acknowledged, and nothing by halves. etcd-io/bbolt#701 and #325: files that were damaged by a kill.
 func TestKill(t *testing.T) {
 	rounds := 20
 	if os.Getenv("KMS_SOAK") != "" {

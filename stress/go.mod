@@ -1,0 +1,7 @@
+module github.com/claviger/kms/stress
+
+go 1.26.0
+
+require github.com/claviger/kms v0.0.0
+
+require golang.org/x/crypto v0.58.0 // indirect

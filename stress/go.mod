@@ -2,6 +2,9 @@ module github.com/claviger/kms/stress
 
 go 1.26.0
 
-require github.com/claviger/kms v0.0.0
+require (
+	github.com/anishathalye/porcupine v1.3.1
+	github.com/claviger/kms v0.0.0
+)
 
 require golang.org/x/crypto v0.58.0 // indirect

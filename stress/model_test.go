@@ -646,7 +646,7 @@ func (w *walker) log(seed uint64, n int) {
 	if testing.Verbose() {
 		w.t.Logf("answers:%s", text.String())
 	}
-	if versions == len(w.keys) || w.agree && destroyed == 0 || len(w.messages) == 0 || w.done["CancelKeyDeletion"] == 0 || w.done["RotateKeyOnDemand "+string(kms.ErrConflict)] == 0 {
+	if versions == len(w.keys) || w.agree && destroyed == 0 || len(w.messages) == 0 || w.done["CancelKeyDeletion"] == 0 || w.agree && w.done["RotateKeyOnDemand "+string(kms.ErrConflict)] == 0 {
 		w.t.Errorf("the walk did not get everywhere:%s", text.String())
 	}
 }

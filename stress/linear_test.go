@@ -136,6 +136,19 @@ func (s ringState) apply(q question) (ringState, answer) {
 	return s, a
 }
 
+// refuses reports whether one of the two records of an operation on an alias is a reason to refuse it so. A refusal speaks of one record, the alias or the key, and
+// each was read at a time of its own: only what is written requires both to be as they were read.
+func (s ringState) refuses(q question, code kms.Code) bool {
+	switch q.op + " " + string(code) {
+	case "CreateAlias " + string(kms.ErrAlreadyExists):
+		return s.aliases[q.alias] != 0
+	case "UpdateAlias " + string(kms.ErrInvalidState):
+		return s.keys[q.key].state == kms.PendingDeletion
+	default:
+		return false
+	}
+}
+
 var questions = []string{"Enable", "Enable", "Disable", "Schedule", "Cancel", "Describe", "Describe", "UpdateDescription", "Tag", "ListTags", "Rotate", "Encrypt", "Encrypt",
 	"ListRotations", "CreateAlias", "UpdateAlias", "DeleteAlias", "DescribeAlias", "DescribeAlias"}
 
@@ -158,6 +171,8 @@ var sequential = (&porcupine.NondeterministicModel{
 			return []any{state, next}
 		case got.unknown, got == want:
 			return []any{next}
+		case state.(ringState).refuses(input.(question), got.code):
+			return []any{state}
 		default:
 			return nil
 		}

@@ -320,6 +320,7 @@ func sensible(t *testing.T, f fault, err error) (unknown bool) {
 
 // TestEveryFaultOfTheStore runs the script again and again, and lets each call of the store go wrong in each way.
 func TestEveryFaultOfTheStore(t *testing.T) {
+	t.Parallel()
 	var before, after []string
 	reference := &faultyStore{Store: memory.New(), commits: map[int]bool{}}
 	synctest.Test(t, func(t *testing.T) {

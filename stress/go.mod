@@ -7,4 +7,8 @@ require (
 	github.com/claviger/kms v0.0.0
 )
 
-require golang.org/x/crypto v0.58.0 // indirect
+require (
+	go.etcd.io/bbolt v1.5.0 // indirect
+	golang.org/x/crypto v0.58.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)

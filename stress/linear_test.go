@@ -347,6 +347,7 @@ func (s *losingStore) Get(ctx context.Context, name string) (keystore.Record, er
 func withoutStaleness(c *kms.Config) { c.MaxStaleness = 1 }
 
 func TestHistoriesAreLinearizable(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name          string
 		rings         func(t *testing.T, seed uint64) []*kms.Keyring

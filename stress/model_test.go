@@ -655,6 +655,7 @@ const modelSteps = 10_000
 
 // TestKeysFollowTheModel walks in a bubble whose clocks all move together, so that Maintain destroys what is due.
 func TestKeysFollowTheModel(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(size(1, 20)) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWalker(t, seed, time.Now, time.Sleep, func(*kms.Config) {})
@@ -667,6 +668,7 @@ func TestKeysFollowTheModel(t *testing.T) {
 
 // TestKeysFollowTheModelByTheRingsClock walks by a clock that only the ring has: the years that it says pass while the runtime's clocks stand still.
 func TestKeysFollowTheModelByTheRingsClock(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(size(1, 10)) {
 		now := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
 		w := newWalker(t, seed, func() time.Time { return now }, func(d time.Duration) { now = now.Add(d) }, func(c *kms.Config) { c.Now = func() time.Time { return now } })

@@ -375,7 +375,7 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			operations, unknown := 0, 0
-			for seed := range uint64(size(40, 1000)) {
+			for seed := range uint64(size(20, 1000)) {
 				c := newContest(t, tc.rings(t, seed)...)
 				c.run(seed, tc.clients, tc.each, tc.early, 2*tc.early)
 				if result := c.judge(); result != porcupine.Ok {
@@ -391,7 +391,7 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 			if tc.name == "lost answers" && unknown == 0 {
 				t.Error("no outcome was unknown")
 			}
-			t.Logf("%d histories, %d operations, %d of unknown outcome, not linearizable: 0", size(40, 1000), operations, unknown)
+			t.Logf("%d histories, %d operations, %d of unknown outcome, not linearizable: 0", size(20, 1000), operations, unknown)
 		})
 	}
 }

@@ -247,9 +247,9 @@ func TestEveryOperationBesideEveryOther(t *testing.T) {
 		open  func(t *testing.T) keystore.Store
 	}{
 		{"one ring, in memory", 1, 1, newMemory},
-		{"two rings, in memory", 2, 1, newMemory},
-		{"one ring, in a file", 1, 11, newBolt},
-		{"two rings, in a file", 2, 11, newBolt},
+		{"two rings, in memory", 2, 3, newMemory},
+		{"one ring, in a file", 1, 23, newBolt},
+		{"two rings, in a file", 2, 23, newBolt},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			for range size(1, 5) {

@@ -37,7 +37,7 @@ func isAliasName(s string) bool {
 
 // aliasRequest is the request of an operation on an alias.
 func aliasRequest(name, target string, needsTarget bool) *request {
-	req := &request{alias: name, refs: [2]string{target}}
+	req := &request{refs: [2]string{target}, details: &details{alias: name}}
 	var v violations
 	v.length("aliasName", len(name), 1, maxAlias)
 	if needsTarget {

@@ -54,7 +54,8 @@ func parseKeyPolicy(text string) (*PolicyDocument, error) {
 // same time.
 func (cl *call) checkLockout(doc *PolicyDocument, r *keyRecord) error {
 	ring := cl.client.c.ring
-	later := &call{client: cl.client, op: &opPutKeyPolicy, at: cl.at, now: cl.now, keys: [3]*key{{keyRecord: r, arn: ring.keyARN(r.id)}}}
+	later := &call{frame: frame{client: cl.client, op: &opPutKeyPolicy, req: request{details: &noDetails}, at: cl.at, now: cl.now,
+		keys: [3]*key{{keyRecord: r, arn: ring.keyARN(r.id)}}}}
 	request := PolicyRequest{Principal: cl.client.caller.principal, Action: actionPutKeyPolicy, Resource: later.keys[0].arn, Context: later}
 	if d := Evaluate(EvaluateInput{Account: ring.account, KeyPolicy: doc, Request: &request}); d.Outcome != Allowed {
 		return faultf(ErrMalformedPolicy, "The new key policy will not allow you to update the key policy in the future.")
@@ -186,7 +187,7 @@ type PutKeyPolicyInput struct {
 // PutKeyPolicy replaces a key's policy. A policy that is malformed, or under which the caller could not put another one, is [ErrMalformedPolicy]; one that is
 // too long is [ErrLimitExceeded].
 func (c *Client) PutKeyPolicy(ctx context.Context, ref string, in PutKeyPolicyInput) error {
-	req := &request{refs: [2]string{ref}, policy: in.Policy, bypass: in.BypassPolicyLockoutSafetyCheck}
+	req := &request{refs: [2]string{ref}, details: &details{policy: in.Policy, bypass: in.BypassPolicyLockoutSafetyCheck}}
 	var v violations
 	v.ref("keyId", ref)
 	v.policy("policy", in.Policy)

@@ -96,8 +96,8 @@ var opCreateKey = operation{
 // CreateKey creates a key. It needs kms:CreateKey, and kms:TagResource if there are tags, neither of which a key policy can give. A policy that is malformed, or
 // under which the caller could not change it, is [ErrMalformedPolicy]; bad tags are [ErrTag].
 func (c *Client) CreateKey(ctx context.Context, in CreateKeyInput) (KeyMetadata, error) {
-	req := request{description: in.Description, spec: in.KeySpec, usage: in.KeyUsage, origin: OriginAWSKMS, policy: in.Policy, tags: slices.Clone(in.Tags),
-		bypass: in.BypassPolicyLockoutSafetyCheck}
+	req := request{details: &details{description: in.Description, spec: in.KeySpec, usage: in.KeyUsage, origin: OriginAWSKMS, policy: in.Policy,
+		tags: slices.Clone(in.Tags), bypass: in.BypassPolicyLockoutSafetyCheck}}
 	setDefault(&req.spec, SymmetricDefault)
 	if req.spec == SymmetricDefault {
 		setDefault(&req.usage, EncryptDecrypt)
@@ -230,7 +230,7 @@ var opUpdateKeyDescription = operation{
 
 // UpdateKeyDescription replaces a key's description, of up to 8192 characters.
 func (c *Client) UpdateKeyDescription(ctx context.Context, ref, description string) error {
-	req := &request{refs: [2]string{ref}, description: description}
+	req := &request{refs: [2]string{ref}, details: &details{description: description}}
 	var v violations
 	v.ref("keyId", ref)
 	v.length("description", utf8.RuneCountInString(description), 0, maxDescription)
@@ -293,7 +293,7 @@ type ScheduleKeyDeletionResult struct {
 // ScheduleKeyDeletion puts a key into PendingDeletion: it cannot be used from now on, and after the waiting period of 7 to 30 days it is gone, with everything
 // that was encrypted under it. Zero days mean 30. [Client.CancelKeyDeletion] takes it back until then. The material is destroyed by [Keyring.Maintain].
 func (c *Client) ScheduleKeyDeletion(ctx context.Context, ref string, pendingWindowInDays int) (ScheduleKeyDeletionResult, error) {
-	req := &request{refs: [2]string{ref}, window: pendingWindowInDays}
+	req := &request{refs: [2]string{ref}, details: &details{window: pendingWindowInDays}}
 	setDefault(&req.window, defaultDeletionWindow)
 	var v violations
 	v.ref("keyId", ref)

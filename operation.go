@@ -76,8 +76,16 @@ type request struct {
 	isNamed [2]bool
 	context [2]EncryptionContext // of each reference
 	algo    [2]Algorithm
-	alias   string // whole name
+	dataKey DataKeySpec
+	number  int
+	*details
 
+	invalid error // what is wrong with the shape of the input
+}
+
+// The details of a request are what operations that use a key do not ask. They stand apart so that those do not carry them along.
+type details struct {
+	alias       string // whole name
 	description string
 	tags        []Tag
 	tagKeys     []string
@@ -88,34 +96,42 @@ type request struct {
 	origin      Origin
 	window      int // days
 	period      time.Duration
-	dataKey     DataKeySpec
-	number      int
 	all         bool // IncludeKeyMaterial
-
-	invalid error // what is wrong with the shape of the input
 }
 
-// A call is one run of an operation: its frame and its audit event. Calls are pooled.
+// noDetails are those of a request that has none. Nobody writes to details that are a call's.
+var noDetails details
+
+// A call is one run of an operation: its frame, its audit event, and the room that it takes for both. Calls are pooled.
 type call struct {
+	frame
+	room
+	event audit.Event
+}
+
+// A frame is what a call knows. It is emptied as a whole, whatever is in it.
+type frame struct {
 	client *Client
 	op     *operation
 	req    request
 	at     stamp // when the call began, or was last admitted
 	now    int64 // the ring's time of the call
-	event  audit.Event
 	told   bool // the event was accepted, as it is
 	again  bool // the keys were read for this call
-
-	contexts [2]EncryptionContext // copies of what the caller gave: what is authorized is what is used
 
 	keys    [3]*key   // by need; nil where a need has no key
 	aliases [3]string // by need; the alias that the caller named it by
 	index   int       // the need that is being looked at
 
 	authorized bool // the caller may know the keys
-	names      []string
-	buffer     []byte
 	input      policy.Request
+}
+
+// A room is what a call keeps for the next one, emptied.
+type room struct {
+	contexts [2]EncryptionContext // copies of what the caller gave: what is authorized is what is used
+	names    []string
+	buffer   []byte
 }
 
 // admitted is proof that a call passed every check: its keys can be used and changed through it alone. Only admit makes one.
@@ -147,6 +163,9 @@ func do[R any](ctx context.Context, c *Client, op *operation, req *request, run 
 	defer c.c.gate.leave()
 	cl := c.c.calls.Get().(*call)
 	cl.client, cl.op, cl.req = c, op, *req
+	if cl.req.details == nil {
+		cl.req.details = &noDetails
+	}
 	cl.takeContexts()
 	done := false
 	defer func() {
@@ -208,7 +227,6 @@ func (cl *call) begin() {
 	e.Region, e.Account, e.Identity = core.ring.region, core.ring.account, caller.audit
 	cl.at, cl.now = core.clock.read()
 	e.Time = time.Unix(0, cl.now).UTC()
-	cl.input.Principal, cl.input.Context = caller.principal, cl
 	if cl.op.params != nil && cl.req.invalid == nil { // what breaks a limit is not recorded: it may be of any size
 		cl.op.params(&cl.req, e)
 	}
@@ -217,19 +235,40 @@ func (cl *call) begin() {
 	}
 }
 
-// recycle gives the frame back without anything of this call.
+// recycle gives the call back without anything of this one.
 func (cl *call) recycle() {
 	pool := &cl.client.c.calls
+	cl.frame = frame{}
 	cl.event.Reset()
-	clear(cl.buffer[:cap(cl.buffer)])
-	clear(cl.names[:cap(cl.names)])
-	for _, ec := range cl.contexts {
-		clear(ec)
-	}
-	event, contexts, names, buffer := cl.event, cl.contexts, cl.names[:0], cl.buffer[:0]
-	*cl = call{contexts: contexts, names: names, buffer: buffer}
-	cl.event = event
+	cl.empty()
 	pool.Put(cl)
+}
+
+// The most that a call keeps for the next one, which has to empty all of it: what is larger was for a rare encryption context.
+const (
+	roomNames  = 32
+	roomBuffer = 512 // bytes
+)
+
+// empty drops what the room holds, also beyond the lengths.
+func (r *room) empty() {
+	for i, ec := range r.contexts {
+		switch {
+		case len(ec) > roomNames:
+			r.contexts[i] = nil
+		case len(ec) > 0:
+			clear(ec)
+		}
+	}
+	r.names, r.buffer = emptied(r.names, roomNames), emptied(r.buffer, roomBuffer)
+}
+
+func emptied[T any](s []T, most int) []T {
+	if cap(s) > most {
+		return nil
+	}
+	clear(s[:cap(s)])
+	return s[:0]
 }
 
 // admit makes the proof: it resolves what the needs are about, authorizes all of them, and only then looks at the keys' states, so that nobody without
@@ -367,7 +406,7 @@ func (cl *call) notFound(n *need) error {
 // authorize asks the policies about a need.
 func (cl *call) authorize(i int) error {
 	n, k := &cl.op.needs[i], cl.keys[i]
-	cl.input.Action = n.action
+	cl.input.Principal, cl.input.Action, cl.input.Context = cl.client.caller.principal, n.action, cl
 	in := EvaluateInput{Account: cl.client.c.ring.account, Request: &cl.input}
 	switch n.on {
 	case onAlias:

@@ -118,7 +118,7 @@ var opEnableKeyRotation = operation{
 // EnableKeyRotation makes a key rotate by itself, first one period from now. The period is 90 to 2560 whole days ([Day]), or less where Config.MinRotationPeriod
 // permits it, and then, below a day, of any length; zero means 365 days. Calling it again changes the period, counted from now. Old material keeps decrypting what was encrypted under it.
 func (c *Client) EnableKeyRotation(ctx context.Context, ref string, period time.Duration) error {
-	req := &request{refs: [2]string{ref}, period: period}
+	req := &request{refs: [2]string{ref}, details: &details{period: period}}
 	setDefault(&req.period, defaultRotationPeriod)
 	var v violations
 	v.ref("keyId", ref)
@@ -271,7 +271,7 @@ func (c *Client) ListKeyRotations(ctx context.Context, ref string, in ListKeyRot
 // ListKeyRotationsPage returns one page of [Client.ListKeyRotations], of up to 1000 entries, by default 100.
 func (c *Client) ListKeyRotationsPage(ctx context.Context, ref string, in ListKeyRotationsInput, page PageInput) (Page[KeyRotation], error) {
 	req := refRequest(ref)
-	req.all = in.AllKeyMaterial
+	req.details = &details{all: in.AllKeyMaterial}
 	return listPage(ctx, c, &opListKeyRotations, req, page, listing[KeyRotation]{
 		limit: 1000, usual: 100, prefix: func(a admitted) string { return indexPrefix(a.keys[0].id) }, entry: rotationEntry,
 	})

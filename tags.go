@@ -118,7 +118,7 @@ var opTagResource = operation{
 
 // TagResource adds tags to a key; a tag whose key is there already gets the new value. A key has up to 50 tags. Bad tags are [ErrTag].
 func (c *Client) TagResource(ctx context.Context, ref string, tags ...Tag) error {
-	req := &request{refs: [2]string{ref}, tags: slices.Clone(tags)}
+	req := &request{refs: [2]string{ref}, details: &details{tags: slices.Clone(tags)}}
 	var v violations
 	v.ref("keyId", ref)
 	v.tags(tags)
@@ -151,7 +151,7 @@ var opUntagResource = operation{
 
 // UntagResource removes the tags with these keys; one that is not there is no error.
 func (c *Client) UntagResource(ctx context.Context, ref string, tagKeys ...string) error {
-	req := &request{refs: [2]string{ref}, tagKeys: slices.Clone(tagKeys)}
+	req := &request{refs: [2]string{ref}, details: &details{tagKeys: slices.Clone(tagKeys)}}
 	var v violations
 	v.ref("keyId", ref)
 	for i, key := range tagKeys {

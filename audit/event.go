@@ -100,13 +100,9 @@ func (e *Event) Clone() *Event {
 // Reset empties the event, ids included, for use in a pool. It keeps the room of the slices and drops what they held, beyond their lengths too, so that
 // nothing of one caller is seen or kept alive by the event of the next.
 func (e *Event) Reset() {
-	*e = Event{
-		Request:    emptied(e.Request),
-		Response:   emptied(e.Response),
-		Additional: emptied(e.Additional),
-		Details:    emptied(e.Details),
-		Resources:  emptied(e.Resources),
-	}
+	request, response, additional, details, resources := emptied(e.Request), emptied(e.Response), emptied(e.Additional), emptied(e.Details), emptied(e.Resources)
+	*e = Event{} // and not to one with the slices: that would be made elsewhere and copied
+	e.Request, e.Response, e.Additional, e.Details, e.Resources = request, response, additional, details, resources
 }
 
 func emptied[T any](s []T) []T {

@@ -3,6 +3,7 @@ package kms
 import (
 	"crypto/sha256"
 	"encoding/base32"
+	"hash/crc32"
 	"regexp"
 	"strings"
 
@@ -90,6 +91,7 @@ type identity struct {
 	userID    string // aws:userid; empty for services
 	userName  string // aws:username; of users only
 	valid     bool
+	place     uint8 // where permissions are remembered
 }
 
 // identify resolves a caller within an account. Ids of users and roles follow from their ARNs, since nothing here hands out others.
@@ -120,6 +122,7 @@ func identify(c Caller, partition, account string) *identity {
 	default:
 		id.valid = false
 	}
+	id.place = uint8(crc32.ChecksumIEEE([]byte(id.principal.ARN))) // any even distribution does
 	return id
 }
 

@@ -116,8 +116,8 @@ type frame struct {
 	req    request
 	at     stamp // when the call began, or was last admitted
 	now    int64 // the ring's time of the call
-	told   bool // the event was accepted, as it is
-	again  bool // the keys were read for this call
+	told   bool  // the event was accepted, as it is
+	again  bool  // the keys were read for this call
 
 	keys    [3]*key   // by need; nil where a need has no key
 	aliases [3]string // by need; the alias that the caller named it by
@@ -406,6 +406,9 @@ func (cl *call) notFound(n *need) error {
 // authorize asks the policies about a need.
 func (cl *call) authorize(i int) error {
 	n, k := &cl.op.needs[i], cl.keys[i]
+	if k != nil && k.allowed.has(cl.client.caller, n) {
+		return nil
+	}
 	cl.input.Principal, cl.input.Action, cl.input.Context = cl.client.caller.principal, n.action, cl
 	in := EvaluateInput{Account: cl.client.c.ring.account, Request: &cl.input}
 	switch n.on {
@@ -419,6 +422,9 @@ func (cl *call) authorize(i int) error {
 	}
 	d := Evaluate(in)
 	if d.Outcome == Allowed {
+		if d.lasting {
+			k.allowed.remember(cl.client.caller, n)
+		}
 		return nil
 	}
 	if cl.isHidden() {

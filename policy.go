@@ -2,6 +2,8 @@ package kms
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
 
 	"github.com/claviger/kms/policy"
 )
@@ -48,6 +50,7 @@ type Decision struct {
 	Outcome   Outcome
 	Statement policy.Index // the statement of the key policy that decided, or [policy.None]
 
+	lasting  bool // the key policy says the same whatever the request's Context; see [policy.Verdict]
 	document *PolicyDocument
 	missing  string // what would have had to allow it
 	action   string
@@ -78,6 +81,7 @@ func Evaluate(in EvaluateInput) Decision {
 		return d
 	}
 	v := in.KeyPolicy.Evaluate(in.Request)
+	d.lasting = v.Lasting
 	if v.Deny.Found() {
 		d.Outcome, d.Statement = ExplicitlyDenied, v.Deny
 		return d
@@ -103,6 +107,40 @@ func Evaluate(in EvaluateInput) Decision {
 		d.missing = resourceBased
 	}
 	return d
+}
+
+// permissions remember who has been allowed what on one snapshot of a key, where nothing but the caller and the action decided: see [policy.Verdict]. Another policy
+// is another snapshot, which remembers nothing. They are bounded, since there are as many callers as somebody likes; a newer one takes an older one's place.
+type permissions [16]atomic.Pointer[permission]
+
+type permission struct {
+	caller *identity
+	need   *need
+}
+
+// reach is how many places a caller's permissions may have.
+const reach = 4
+
+// has reports whether the caller is remembered to be allowed what n needs. A client that was made anew for the same caller has an identity of its own.
+func (p *permissions) has(caller *identity, n *need) bool {
+	for i := range uint8(reach) {
+		got := p[(caller.place+i)%uint8(len(p))].Load()
+		if got != nil && got.need == n && (got.caller == caller || got.caller.principal == caller.principal) {
+			return true
+		}
+	}
+	return false
+}
+
+// remember is for what [Evaluate] allowed.
+func (p *permissions) remember(caller *identity, n *need) {
+	next := &permission{caller: caller, need: n}
+	for i := range uint8(reach) {
+		if p[(caller.place+i)%uint8(len(p))].CompareAndSwap(nil, next) {
+			return
+		}
+	}
+	p[(caller.place+uint8(rand.N(reach)))%uint8(len(p))].Store(next)
 }
 
 // Reason says why, in the words of AWS KMS, and names the statement that decided by its Sid or its place. AWS KMS says that no identity-based policy allows an

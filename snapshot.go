@@ -22,6 +22,7 @@ type key struct {
 	from      source
 	document  *policy.Document // the policy, compiled
 	materials *materials       // shared by the snapshots of the key
+	allowed   permissions      // what document allows whatever the rest of a request
 }
 
 func keyItem(id keyID) string { return kindKey + "/" + id.String() }

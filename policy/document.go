@@ -49,6 +49,7 @@ type statement struct {
 	notPrincipal  bool
 	notResource   bool
 	everyResource bool // Resource holds "*"
+	contextual    bool // whether it matches may depend on the Context: it has conditions, or variables in what it compares the resource with
 
 	actions    []action
 	conditions []condition

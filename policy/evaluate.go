@@ -39,6 +39,10 @@ type Verdict struct {
 	Everyone  Index // [ByEveryone]
 	Account   Index // [ByAccount]; the root user is matched in this way too
 	Identity  Index // [ByIdentity]
+
+	// Lasting tells that every request of the same Principal for the same Action on the same Resource has this Verdict, whatever its Context, so that it can be
+	// remembered: no statement for that principal and action, of whatever effect, has a condition, or a variable in what the resource is compared with.
+	Lasting bool
 }
 
 // note records that statement i matches.
@@ -63,30 +67,31 @@ func (i *Index) set(to Index, matches bool) {
 
 // Evaluate finds the statements that match r. It allocates nothing and keeps nothing of r.
 func (d *Document) Evaluate(r *Request) Verdict {
-	v := Verdict{Deny: None, Principal: None, Role: None, Everyone: None, Account: None, Identity: None}
+	v := Verdict{Deny: None, Principal: None, Role: None, Everyone: None, Account: None, Identity: None, Lasting: true}
 	initial := initialOf(r.Action)
 	for i := range d.statements {
 		s := &d.statements[i]
-		if w := s.match(r, initial, nil); w != 0 {
+		w, lasting := s.match(r, initial, nil)
+		if w != 0 {
 			v.note(Index(i), s.effect, w)
 		}
+		v.Lasting = v.Lasting && lasting
 	}
 	return v
 }
 
-// match returns in which ways the statement matches; 0 if it does not. initial is that of the action. It is the only matcher: t, if there is one, is told
+// match returns in which ways the statement matches; 0 if it does not. lasting is false if the Context may have had a say. initial is that of the action. It is the only matcher: t, if there is one, is told
 // which element failed, and makes no difference otherwise than that all conditions are tried. The action comes first because it is cheap and rules out the
 // most.
-func (s *statement) match(r *Request, initial initials, t *Trace) Way {
+func (s *statement) match(r *Request, initial initials, t *Trace) (w Way, lasting bool) {
 	if s.initials&initial == 0 || !s.coversAction(r.Action, initial) {
-		return t.fail(ActionElement)
+		return t.fail(ActionElement), true
 	}
-	w := s.ways(&r.Principal)
-	if w == 0 {
-		return t.fail(PrincipalElement)
+	if w = s.ways(&r.Principal); w == 0 {
+		return t.fail(PrincipalElement), true
 	}
 	if !s.everyResource && !s.coversResource(r) {
-		return t.fail(ResourceElement)
+		return t.fail(ResourceElement), !s.contextual
 	}
 	for i := range s.conditions {
 		c := &s.conditions[i]
@@ -98,7 +103,7 @@ func (s *statement) match(r *Request, initial initials, t *Trace) Way {
 			break
 		}
 	}
-	return w
+	return w, !s.contextual
 }
 
 // coversAction is false for a statement that has neither Action nor NotAction, as coversResource is in its place: such a statement is accepted, and inert.

@@ -63,7 +63,7 @@ func TestVerdictHasTheFirstStatement(t *testing.T) {
 		{"Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*"},
 		{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}]}`)
 	got := d.Evaluate(&policy.Request{Principal: user("a"), Action: "kms:Decrypt", Resource: keyARN})
-	want := policy.Verdict{Deny: 4, Principal: 2, Role: policy.None, Everyone: 6, Account: 1, Identity: policy.None}
+	want := policy.Verdict{Deny: 4, Principal: 2, Role: policy.None, Everyone: 6, Account: 1, Identity: policy.None, Lasting: true}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -248,4 +248,38 @@ func rangeDocument(r string) *policy.Document {
 
 func inRange(d *policy.Document, address string) bool {
 	return d.Evaluate(&policy.Request{Action: "kms:Decrypt", Resource: keyARN, Context: fixedValue{policy.Text(address)}}).Identity.Found()
+}
+
+// A verdict lasts unless the Context could have had a say, whatever it said.
+func TestLasting(t *testing.T) {
+	const (
+		use   = `{"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:role/App"}, "Action": "kms:Decrypt", "Resource": "*"}`
+		guard = `{"Effect": "Deny", "Principal": {"AWS": %q}, "Action": %q, "Resource": %q, "Condition": {"Bool": {"aws:SecureTransport": "false"}}}`
+	)
+	statement := func(effect, action, resource string) string {
+		return fmt.Sprintf(`{"Effect": %q, "Principal": "*", "Action": %q, "Resource": %s}`, effect, action, resource)
+	}
+	for _, c := range []struct {
+		name, second string
+		lasting      bool
+	}{
+		{"nothing else", statement("Allow", "kms:Decrypt", `"*"`), true},
+		{"a Deny that says no", statement("Deny", "kms:Decrypt", `"*"`), true},
+		{"a Deny that might", fmt.Sprintf(guard, "*", "kms:*", "*"), false},
+		{"a Deny of another action", fmt.Sprintf(guard, "*", "kms:Encrypt", "*"), true},
+		{"a Deny of somebody else", fmt.Sprintf(guard, "arn:aws:iam::111122223333:role/Other", "kms:*", "*"), true},
+		{"a Deny of another resource, which is not looked at", fmt.Sprintf(guard, "*", "kms:*", "arn:aws:s3:::b"), false},
+		{"an Allow with a condition", strings.Replace(fmt.Sprintf(guard, "*", "kms:*", "*"), "Deny", "Allow", 1), false},
+		{"a variable", statement("Deny", "kms:*", `"arn:aws:s3:::${aws:username}"`), false},
+		{"a variable that makes no difference", statement("Deny", "kms:*", `["*", "arn:aws:s3:::${aws:username}"]`), true},
+		{"an escaped dollar", statement("Deny", "kms:*", `"arn:aws:s3:::${$}"`), true},
+	} {
+		d := parse(t, policy.KeyPolicy, `{"Version": "2012-10-17", "Statement": [`+use+`,`+c.second+`]}`)
+		for _, ctx := range []policy.Context{nil, fixed{}} {
+			r := policy.Request{Principal: session("App", "s1"), Action: "kms:Decrypt", Resource: keyARN, Context: ctx}
+			if got := d.Evaluate(&r).Lasting; got != c.lasting {
+				t.Errorf("%s: lasting %v, want %v", c.name, got, c.lasting)
+			}
+		}
+	}
 }

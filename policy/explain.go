@@ -40,7 +40,7 @@ func (d *Document) Explain(r *Request) []Trace {
 	for i := range d.statements {
 		s, t := &d.statements[i], &traces[i]
 		*t = Trace{Statement: Index(i), Sid: s.sid, Effect: s.effect}
-		t.Ways = s.match(r, initialOf(r.Action), t)
+		t.Ways, _ = s.match(r, initialOf(r.Action), t)
 	}
 	return traces
 }

@@ -99,6 +99,7 @@ func (p *parser) statement(n node, path string) error {
 			return err
 		}
 	}
+	s.contextual = len(s.conditions) > 0 || !s.everyResource && slices.ContainsFunc(s.resources, func(r resource) bool { return r.hasVariables() })
 	p.doc.statements = append(p.doc.statements, s)
 	return nil
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -122,6 +123,10 @@ const (
 
 // noColons is the offset for match that leaves all colons to wildcards.
 const noColons = -1
+
+func (p *pattern) hasVariables() bool {
+	return slices.ContainsFunc(p.tokens, func(t token) bool { return t.kind == variable })
+}
 
 // match reports whether s matches p; unclear says that p needs a variable that has no value, so that nothing can match. Wildcards do not take a colon of s
 // up to the offset whole: this is how the parts of an ARN are matched one by one, since each of the colons between them then meets a colon of the pattern.

@@ -115,6 +115,7 @@ func verdictOf(e policy.Effect, w policy.Way) policy.Verdict {
 		Everyone:  index(allow && w&policy.ByEveryone != 0),
 		Account:   index(allow && w&policy.ByAccount != 0),
 		Identity:  index(allow && w&policy.ByIdentity != 0),
+		Lasting:   true,
 	}
 }
 

@@ -161,6 +161,14 @@ func (g generator) request() (*policy.Request, naiveContext) {
 func agree(t testing.TB, d *policy.Document, r *policy.Request, ctx naiveContext) policy.Verdict {
 	t.Helper()
 	v := d.Evaluate(r)
+	asked := &counted{Context: ctx}
+	counting := *r
+	counting.Context = asked
+	if again := d.Evaluate(&counting); again != v || v.Lasting && asked.n != 0 {
+		t.Fatalf("%+v after %d questions, %+v before: %s\n%+v", again, asked.n, v, d.Text(), *r)
+	}
+	lasting := v.Lasting
+	v.Lasting = false // the naive matcher and the explanation do not say
 	if want := naiveEvaluate(t, d, r, ctx); v != want {
 		t.Fatalf("Evaluate differs from the naive matcher (-naive +Evaluate): %s\n%s\n%+v", cmp.Diff(want, v), d.Text(), *r)
 	}
@@ -186,7 +194,19 @@ func agree(t testing.TB, d *policy.Document, r *policy.Request, ctx naiveContext
 	if v != explained {
 		t.Fatalf("Evaluate differs from Explain (-Explain +Evaluate): %s\n%s\n%+v", cmp.Diff(explained, v), d.Text(), *r)
 	}
+	v.Lasting = lasting
 	return v
+}
+
+// counted is a Context that counts what it is asked. What asked nothing cannot depend on the answers.
+type counted struct {
+	policy.Context
+	n int
+}
+
+func (c *counted) Lookup(k policy.Key) policy.Value {
+	c.n++
+	return c.Context.Lookup(k)
 }
 
 func TestEvaluateAgreesWithNaiveMatcher(t *testing.T) {
@@ -198,6 +218,13 @@ func TestEvaluateAgreesWithNaiveMatcher(t *testing.T) {
 		for range 3 {
 			r, ctx := g.request()
 			v := agree(t, d, r, ctx)
+			switch allowed := v.Principal.Found() || v.Role.Found() || v.Everyone.Found() || v.Account.Found() || v.Identity.Found(); {
+			case v.Deny.Found() || !allowed:
+			case v.Lasting:
+				fields["lasting"]++
+			default:
+				fields["passing"]++
+			}
 			for name, index := range map[string]policy.Index{
 				"deny": v.Deny, "principal": v.Principal, "role": v.Role, "everyone": v.Everyone, "account": v.Account, "identity": v.Identity,
 			} {
@@ -207,7 +234,7 @@ func TestEvaluateAgreesWithNaiveMatcher(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"deny", "principal", "role", "everyone", "account", "identity"} {
+	for _, name := range []string{"deny", "principal", "role", "everyone", "account", "identity", "lasting", "passing"} {
 		if fields[name] < 100 {
 			t.Errorf("%s was found %d times only: the generator no longer tests it", name, fields[name])
 		}

@@ -275,3 +275,34 @@ func (s *rewindingStore) Get(ctx context.Context, name string) (keystore.Record,
 	}
 	return s.Store.Get(ctx, name)
 }
+
+// TestEvictedKeyIsNotRecalled: a key that has left the cache is not used through what is remembered of a reference to it: its change is in effect at once.
+func TestEvictedKeyIsNotRecalled(t *testing.T) {
+	f := open(t, func(cfg *kms.Config) { cfg.CacheSize = 2 })
+	k := f.create()
+	if err := f.CreateAlias(t.Context(), "alias/k", k.ARN); err != nil {
+		t.Fatal(err)
+	}
+	var others [][]byte
+	for range 3 {
+		others = append(others, must(f.Encrypt(t.Context(), f.create().ARN, []byte("x"), nil))(t).Ciphertext)
+	}
+	for _, ref := range []string{k.ARN, k.KeyID, "alias/k"} {
+		for range 3 { // others push the key out of the cache; what was remembered of its reference stays
+			must(f.Encrypt(t.Context(), ref, []byte("x"), nil))(t)
+			for _, ciphertext := range others {
+				must(f.Decrypt(t.Context(), ciphertext, nil))(t)
+				must(f.Decrypt(t.Context(), ciphertext, nil))(t) // what was asked for twice stays longest
+			}
+			if err := f.DisableKey(t.Context(), k.ARN); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.Encrypt(t.Context(), ref, []byte("x"), nil); !errors.Is(err, kms.ErrDisabled) {
+				t.Fatalf("%s: %v, want %v", ref, err, kms.ErrDisabled)
+			}
+			if err := f.EnableKey(t.Context(), k.ARN); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}

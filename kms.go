@@ -165,10 +165,10 @@ type core struct {
 	gate  gate
 
 	keys    *cache.Cache[keyID, *slot]
-	seen    *cache.Cache[keyID, sighting] // generations, also of keys that were evicted
-	seeing  sync.Mutex                    // held while seen is advanced
-	misses  *cache.Cache[keyID, stamp]    // ids that were not found
-	hints   *cache.Cache[string, keyID]   // where aliases pointed
+	seen    *cache.Cache[keyID, sighting]  // generations, also of keys that were evicted
+	seeing  sync.Mutex                     // held while seen is advanced
+	misses  *cache.Cache[keyID, stamp]     // ids that were not found
+	refs    *cache.Cache[string, referent] // what references named
 	flights flights
 	calls   sync.Pool // of *call
 
@@ -213,10 +213,10 @@ func Open(ctx context.Context, cfg Config) (*Keyring, error) {
 		ring:    ring,
 		vault:   vault{store: cfg.Store, index: ring.index},
 		clock:   clock{now: cfg.Now, base: time.Now()},
-		keys:    cache.New[keyID, *slot](cfg.CacheSize),
+		keys:    cache.New[keyID, *slot](cfg.CacheSize).OnRemove((*slot).retire),
 		seen:    cache.New[keyID, sighting](max(4*cfg.CacheSize, leastSightings)),
 		misses:  cache.New[keyID, stamp](1024),
-		hints:   cache.New[string, keyID](cfg.CacheSize),
+		refs:    cache.New[string, referent](cfg.CacheSize),
 		flights: flights{running: make(map[keyID]*flight)},
 	}
 	c.sealing.Store(ring.sealing)
@@ -251,7 +251,7 @@ func (k *Keyring) ID() string { return k.c.ring.id.String() }
 func (k *Keyring) Close() error {
 	if k.c.gate.close() {
 		k.c.keys.Clear()
-		k.c.hints.Clear()
+		k.c.refs.Clear()
 		k.c.sealing.Load().keys.Zero()
 		k.c.index.Zero()
 	}

@@ -345,8 +345,14 @@ func (cl *call) resolve(ctx context.Context, i int, again bool) error {
 	case cl.req.isNamed[n.ref]:
 		k, err = c.load(ctx, cl.req.named[n.ref], cl.at)
 	default:
+		text := cl.req.refs[n.ref]
+		if !again {
+			if k, cl.aliases[i] = c.recall(text, n.forms, cl.at, cl.now); k != nil {
+				break
+			}
+		}
 		var ref reference
-		if ref, err = c.ring.parse(cl.req.refs[n.ref], n.forms); err != nil {
+		if ref, err = c.ring.parse(text, n.forms); err != nil {
 			break
 		}
 		cl.aliases[i] = ref.alias
@@ -354,6 +360,9 @@ func (cl *call) resolve(ctx context.Context, i int, again bool) error {
 			k, err = c.loadAlias(ctx, ref.alias, cl.at, cl.now, again)
 		} else {
 			k, err = c.load(ctx, ref.id, cl.at)
+		}
+		if err == nil {
+			c.remember(text, k, ref.alias)
 		}
 	}
 	if again && err == nil && byID {

@@ -92,7 +92,7 @@ func (w *world) snapshot() map[string]keystore.Revision {
 // forget makes the next operation read the store.
 func (w *world) forget() {
 	w.ring.c.keys.Clear()
-	w.ring.c.hints.Clear()
+	w.ring.c.refs.Clear()
 }
 
 // A faultyStore panics when told to.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,8 +37,32 @@ type view struct {
 	current stamp // the start of the read, or of the commit, that showed it to be current
 }
 
-// A slot holds the newest view of one key.
-type slot struct{ view atomic.Pointer[view] }
+// A slot holds the newest view of one key. A key has one slot at a time: one that left the cache is retired, so that whoever still knows it finds nothing in it.
+type slot struct {
+	view atomic.Pointer[view]
+	met  atomic.Int64 // when the cache was last asked for it, on the monotonic clock
+}
+
+// retired is the view of slots that left the cache.
+var retired = new(view)
+
+func (s *slot) retire() { s.view.Store(retired) }
+
+// newest returns the view that the slot holds, or nil.
+func (s *slot) newest() *view {
+	if v := s.view.Load(); v != retired {
+		return v
+	}
+	return nil
+}
+
+// fresh returns the snapshot if it may still be used.
+func (s *slot) fresh(bound time.Duration, now stamp) *key {
+	if v := s.newest(); v != nil && v.current.within(bound, now) {
+		return v.key
+	}
+	return nil
+}
 
 // A sighting is the highest generation of a key that this process has seen.
 type sighting struct {
@@ -49,11 +74,48 @@ type sighting struct {
 // fresh returns the cached snapshot of a key if it may still be used.
 func (c *core) fresh(id keyID, now stamp) *key {
 	if s, ok := c.keys.Get(id); ok {
-		if v := s.view.Load(); v != nil && v.current.within(c.cfg.MaxStaleness, now) {
-			return v.key
-		}
+		return s.fresh(c.cfg.MaxStaleness, now)
 	}
 	return nil
+}
+
+// A referent is what a reference named when it was last followed.
+type referent struct {
+	id    keyID
+	alias string // "" if the reference names the key by its id
+	slot  *slot
+}
+
+// meet is how long the use of a key through references may go unnoticed by the cache, which drops what nobody asks for.
+const meet = 100 * time.Millisecond
+
+// recall returns the key that a reference names, and the alias if it names it by one, if both are known and fresh; else nil. The key's own record says whether it still
+// has the alias, so that what is remembered of a reference cannot be out of date.
+func (c *core) recall(text string, forms refForms, at stamp, now int64) (k *key, alias string) {
+	r, ok := c.refs.Get(text)
+	if !ok || r.alias != "" && forms != anyForm {
+		return nil, ""
+	}
+	if k = r.slot.fresh(c.cfg.MaxStaleness, at); k == nil || r.alias != "" && !k.hasAlias(r.alias, now) {
+		return nil, ""
+	}
+	if met := r.slot.met.Load(); at.mono-time.Duration(met) > meet {
+		r.slot.met.Store(int64(at.mono))
+		c.keys.Get(r.id)
+	}
+	return k, r.alias
+}
+
+// remember keeps what a reference was found to name. alias is how the text ends, or empty.
+func (c *core) remember(text string, k *key, alias string) {
+	s, ok := c.keys.Get(k.id)
+	if !ok {
+		return
+	}
+	if r, ok := c.refs.Get(text); !ok || r.slot != s {
+		text = strings.Clone(text) // of whatever it is a part
+		c.refs.Put(text, referent{id: k.id, alias: text[len(text)-len(alias):], slot: s})
+	}
 }
 
 // load returns a snapshot that was current no longer than MaxStaleness before now, reading the store if there is none. It fails with errNoKey.
@@ -116,7 +178,7 @@ func (c *core) fetch(ctx context.Context, id keyID, started stamp) (*key, error)
 		}
 		if err == nil {
 			if s, ok := c.keys.Get(id); ok {
-				if v := s.view.Load(); v != nil && v.key.from.revision == sealed.Revision && c.anchor == nil {
+				if v := s.newest(); v != nil && v.key.from.revision == sealed.Revision && c.anchor == nil {
 					return c.publish(v.key, started), nil
 				}
 			}
@@ -160,7 +222,7 @@ func (c *core) snapshot(r *keyRecord, from source) (*key, error) {
 	}
 	k := &key{keyRecord: r, arn: c.ring.keyARN(r.id), from: from, document: doc}
 	if s, ok := c.keys.Get(r.id); ok {
-		if v := s.view.Load(); v != nil {
+		if v := s.newest(); v != nil {
 			k.materials = v.key.materials
 		}
 	}
@@ -172,10 +234,13 @@ func (c *core) snapshot(r *keyRecord, from source) (*key, error) {
 
 // publish makes k the snapshot of its key, unless a newer one is known, and returns the one that is. current is when k is known to have been current.
 func (c *core) publish(k *key, current stamp) *key {
-	s, _ := c.keys.GetOrAdd(k.id, new(slot))
 	c.sight(k) // before anybody can use it, so that nobody publishes less afterwards
 	for {
+		s, _ := c.keys.GetOrAdd(k.id, new(slot))
 		old := s.view.Load()
+		if old == retired { // it is about to leave the cache
+			continue
+		}
 		next := &view{key: k, current: current}
 		if old != nil {
 			if old.key.from.generation > k.from.generation {
@@ -214,8 +279,8 @@ func (k *key) hasAlias(name string, now int64) bool {
 //
 // With again, it is followed anew, and the key read after at.
 func (c *core) loadAlias(ctx context.Context, name string, at stamp, now int64, again bool) (*key, error) {
-	if id, ok := c.hints.Get(name); ok && !again {
-		if k, err := c.load(ctx, id, at); err == nil && k.hasAlias(name, now) {
+	if r, ok := c.refs.Get(name); ok && !again {
+		if k, err := c.load(ctx, r.id, at); err == nil && k.hasAlias(name, now) {
 			return k, nil
 		}
 	}
@@ -237,7 +302,7 @@ func (c *core) loadAlias(ctx context.Context, name string, at stamp, now int64, 
 			k, err = c.reload(ctx, a.target, since)
 		}
 		if err == nil && k.hasAlias(name, now) {
-			c.hints.Put(name, a.target)
+			c.remember(name, k, name)
 			return k, nil
 		}
 		if err != nil && !errors.Is(err, errNoKey) {

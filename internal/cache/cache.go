@@ -19,6 +19,8 @@ type Cache[K comparable, V any] struct {
 	clock []*entry[K, V] // every entry, in the order of the hand
 	hand  int
 	limit int
+
+	removed func(V)
 }
 
 // A node is a link of a chain; it never changes.
@@ -42,6 +44,13 @@ func New[K comparable, V any](limit int) *Cache[K, V] {
 		n *= 2
 	}
 	return &Cache[K, V]{seed: maphash.MakeSeed(), buckets: make([]atomic.Pointer[node[K, V]], n), limit: limit}
+}
+
+// OnRemove makes the cache call f with each value that leaves it, before the value is gone: whoever finds another value for the key finds this one told. f must not
+// use the cache. OnRemove is called before the cache is used.
+func (c *Cache[K, V]) OnRemove(f func(V)) *Cache[K, V] {
+	c.removed = f
+	return c
 }
 
 func (c *Cache[K, V]) bucket(key K) *atomic.Pointer[node[K, V]] {
@@ -108,6 +117,9 @@ func (c *Cache[K, V]) Delete(key K) {
 func (c *Cache[K, V]) Clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for _, e := range c.clock {
+		c.tell(e)
+	}
 	for i := range c.buckets {
 		c.buckets[i].Store(nil)
 	}
@@ -145,12 +157,19 @@ func (c *Cache[K, V]) evict() {
 
 // remove takes an entry off its chain and off the clock, where the last one takes its place.
 func (c *Cache[K, V]) remove(e *entry[K, V]) {
+	c.tell(e)
 	c.unlink(e)
 	last := len(c.clock) - 1
 	c.clock[e.place] = c.clock[last]
 	c.clock[e.place].place = e.place
 	c.clock[last] = nil
 	c.clock = c.clock[:last]
+}
+
+func (c *Cache[K, V]) tell(e *entry[K, V]) {
+	if c.removed != nil {
+		c.removed(e.value)
+	}
 }
 
 // unlink replaces the chain of an entry by one without it.

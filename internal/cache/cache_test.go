@@ -3,6 +3,7 @@ package cache_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 
@@ -126,5 +127,21 @@ func TestGetAllocatesNothing(t *testing.T) {
 	c.Put(k, new(int))
 	if n := testing.AllocsPerRun(100, func() { c.Get(k) }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestOnRemove(t *testing.T) {
+	var removed []int
+	c := cache.New[string, int](2).OnRemove(func(v int) { removed = append(removed, v) })
+	c.Put("a", 1)
+	c.Put("a", 2)
+	c.Put("b", 3)
+	c.Put("c", 4) // evicts a or b
+	c.Delete("c")
+	c.Delete("c")
+	c.Clear()
+	slices.Sort(removed)
+	if !slices.Equal(removed, []int{1, 2, 3, 4}) {
+		t.Errorf("removed %v", removed)
 	}
 }

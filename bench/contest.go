@@ -19,6 +19,7 @@ type way struct {
 	limit float64                   // of others: the most times as long as this one that ours may take, or noLimit
 	op    func() ([]byte, error)    // does the work once
 	check func(result []byte) error // says whether a result of op is right
+	few   int                       // how often it is done before it is timed; 0 for as often as fills pools and caches
 	timed measurement
 }
 
@@ -48,7 +49,7 @@ func (c *contest) verify() error {
 // allContests returns every contest, in the order of the table.
 func allContests(r *ring, p *peers) ([]*contest, error) {
 	var all []*contest
-	for _, group := range []func(*ring, *peers) ([]*contest, error){encryptContests, decryptContests, dataKeyContests, evaluateContests} {
+	for _, group := range []func(*ring, *peers) ([]*contest, error){encryptContests, decryptContests, crowdContests, dataKeyContests, creationContests, evaluateContests} {
 		contests, err := group(r, p)
 		if err != nil {
 			return nil, err

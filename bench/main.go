@@ -30,7 +30,7 @@ func main() {
 }
 
 // run measures the contests that the filter matches, and prints the table.
-func run(w io.Writer, rounds int, span time.Duration, filter string) error {
+func run(w io.Writer, rounds int, span time.Duration, filter string) (err error) {
 	if rounds < 1 || span <= 0 {
 		return errors.New("want at least one round, of some time")
 	}
@@ -42,6 +42,7 @@ func run(w io.Writer, rounds int, span time.Duration, filter string) error {
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, r.close()) }()
 	p, err := newPeers()
 	if err != nil {
 		return err

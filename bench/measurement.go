@@ -61,7 +61,10 @@ func (w *way) repeat(n int) (time.Duration, error) {
 
 // calibrate finds how many operations take about span, and counts what they allocate.
 func (w *way) calibrate(span time.Duration) error {
-	const few = 100
+	few := w.few
+	if few == 0 {
+		few = 100
+	}
 	if _, err := w.repeat(few); err != nil { // fills pools and caches
 		return err
 	}

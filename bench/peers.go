@@ -16,6 +16,7 @@ const (
 	nameRaw   = "crypto/cipher"
 	nameTink  = "Tink"
 	nameCedar = "Cedar"
+	nameBolt  = "bbolt"
 )
 
 // The peers encrypt with AES-256-GCM and random nonces, as a keyring does. They know nothing of callers, policies, key states or audit.

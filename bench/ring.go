@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync/atomic"
 
 	"github.com/claviger/kms"
@@ -11,7 +13,9 @@ import (
 // A ring is a keyring in memory, as the role that uses its keys sees it.
 type ring struct {
 	*kms.Client
-	events counter
+	keyring *kms.Keyring
+	events  counter
+	ends    []func() error
 
 	key string // ARN of a key whose policy is the console's, with four statements
 }
@@ -51,8 +55,19 @@ func newRing() (*ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Client, r.key = keyring.As(kms.Role("app")), key.ARN
+	r.keyring, r.Client, r.key = keyring, keyring.As(kms.Role("app")), key.ARN
 	return r, keyring.CreateAlias(ctx, conditionalAlias, conditional.ARN)
+}
+
+// atEnd keeps what must be done when the ring is closed. What came last is done first.
+func (r *ring) atEnd(f func() error) { r.ends = append(r.ends, f) }
+
+func (r *ring) close() error {
+	var errs []error
+	for _, f := range slices.Backward(r.ends) {
+		errs = append(errs, f())
+	}
+	return errors.Join(errs...)
 }
 
 // A counter is the cheapest sink that still takes every event.

@@ -614,3 +614,38 @@ func TestUsageAndKindAreChecked(t *testing.T) {
 const policyStateUnknown KeyState = ""
 
 var _ policy.Context = (*call)(nil)
+
+// TestRecycledCallIsEmpty: a call that is given back holds nothing of what it was used for, also beyond the lengths of its slices, and keeps no room that one rare
+// call made large.
+func TestRecycledCallIsEmpty(t *testing.T) {
+	w := newWorld(t)
+	for _, n := range []int{1, 3, 200} {
+		ec := EncryptionContext{}
+		for i := range n {
+			ec[fmt.Sprintf("name-%03d", i)] = "value"
+		}
+		cl := &call{frame: frame{client: w.ring.As(Role("App")), op: &opReEncrypt, again: true, authorized: true}}
+		cl.req = request{refs: [2]string{"a", "b"}, context: [2]EncryptionContext{ec, {"x": "y"}}, details: &noDetails}
+		cl.takeContexts()
+		a := admitted{cl}
+		a.associatedData(make([]byte, headerLen), 0)
+		a.associatedData(make([]byte, headerLen), 1) // which is shorter
+		cl.names, cl.buffer = cl.names[:0], cl.buffer[:0]
+		cl.addResource(&key{arn: "arn"})
+		cl.recycle()
+		if !reflect.ValueOf(cl.frame).IsZero() || len(cl.event.Resources) != 0 {
+			t.Errorf("%d names: the frame or the event is not empty", n)
+		}
+		if len(cl.contexts[0])+len(cl.contexts[1]) != 0 || n > roomNames && cl.contexts[0] != nil {
+			t.Errorf("%d names: the contexts are not empty", n)
+		}
+		for _, name := range cl.names[:cap(cl.names)] {
+			if name != "" {
+				t.Errorf("%d names: %q is still there", n, name)
+			}
+		}
+		if !isZero(cl.buffer[:cap(cl.buffer)]) || cap(cl.buffer) > roomBuffer || cap(cl.names) > roomNames {
+			t.Errorf("%d names: the room has %d names and %d bytes", n, cap(cl.names), cap(cl.buffer))
+		}
+	}
+}

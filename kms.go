@@ -167,6 +167,7 @@ type core struct {
 	keys    *cache.Cache[keyID, *slot]
 	seen    *cache.Cache[keyID, sighting]  // generations, also of keys that were evicted
 	seeing  sync.Mutex                     // held while seen is advanced
+	order   atomic.Uint64                  // counts sightings and reads; see sighting
 	misses  *cache.Cache[keyID, stamp]     // ids that were not found
 	refs    *cache.Cache[string, referent] // what references named
 	flights flights

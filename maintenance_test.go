@@ -321,3 +321,31 @@ func TestMaintainOneAtATime(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestADestroyedKeyIsUnknownAtOnce: also where the clock has not moved since its record was last written. What was seen last is put in order by counting.
+func TestADestroyedKeyIsUnknownAtOnce(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		r, a := ring(t)
+		b, err := r.CreateKey(t.Context(), CreateKeyInput{})
+		do := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		do(err)
+		do(r.CreateAlias(t.Context(), "alias/x", a.KeyID))
+		_, err = r.ScheduleKeyDeletion(t.Context(), a.KeyID, 7)
+		do(err)
+		time.Sleep(7 * Day)
+		maintain(t, r)
+		time.Sleep(time.Hour)
+		do(r.CreateAlias(t.Context(), "alias/x", b.KeyID)) // which takes the alias out of the other key's record
+		if report := maintain(t, r); report.Destroyed != 1 {
+			t.Fatalf("%+v", report)
+		}
+		if _, err := r.DescribeKey(t.Context(), a.KeyID); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%v", err)
+		}
+	})
+}

@@ -68,7 +68,7 @@ func (s *slot) fresh(bound time.Duration, now stamp) *key {
 type sighting struct {
 	generation uint64
 	changeID   [16]byte
-	published  time.Duration
+	at         uint64 // its place among all sightings and reads of this process: a clock may stand still between two
 }
 
 // fresh returns the cached snapshot of a key if it may still be used.
@@ -160,9 +160,10 @@ func (c *core) reload(ctx context.Context, id keyID, since time.Duration) (*key,
 func (c *core) fetch(ctx context.Context, id keyID, started stamp) (*key, error) {
 	item := keyItem(id)
 	for {
+		began := c.order.Add(1)
 		sealed, err := c.store.Get(ctx, item)
 		known, seen := c.seen.Get(id)
-		begun := seen && known.published < started.mono // what is known was known before the read began
+		begun := seen && known.at < began // what is known was known before the read began
 		if errors.Is(err, keystore.ErrNotFound) && (!seen || begun) {
 			if err := c.prove(ctx, kindKey, item, source{}); errors.Is(err, errMovedOn) {
 				continue
@@ -265,7 +266,7 @@ func (c *core) sight(k *key) {
 	c.seeing.Lock()
 	defer c.seeing.Unlock()
 	if known, ok := c.seen.Get(k.id); !ok || known.generation < k.from.generation {
-		c.seen.Put(k.id, sighting{k.from.generation, k.from.changeID, c.clock.mono()})
+		c.seen.Put(k.id, sighting{k.from.generation, k.from.changeID, c.order.Add(1)})
 	}
 }
 

@@ -6,12 +6,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/claviger/kms/keystore"
@@ -20,6 +24,7 @@ import (
 // A sample is a file with a history and what it holds. Its names are long, so that a few records make a tree of several levels.
 type sample struct {
 	file    []byte
+	names   []string // of the records, in order
 	records map[string]keystore.Record
 	missing []string
 }
@@ -69,6 +74,7 @@ func newSample(t *testing.T) sample {
 			m.missing = append(m.missing, sampleName(i))
 		}
 	}
+	m.names = slices.Sorted(maps.Keys(m.records))
 	if m.file, err = os.ReadFile(path); err != nil {
 		t.Fatal(err)
 	}
@@ -109,28 +115,9 @@ func tail(name string) string { return name[max(0, len(name)-12):] }
 
 // compare fails if any answer is wrong, and counts the errors. An error that is not ErrDamaged or ErrNotFound is wrong too.
 func (m sample) compare(ctx context.Context, s keystore.Store) (damage int, err error) {
-	for name := range m.records {
-		got, err := s.Get(ctx, name)
-		if errors.Is(err, keystore.ErrDamaged) {
-			damage++
-			continue
-		}
-		if err == nil {
-			err = m.same(got, name)
-		}
-		if err != nil {
-			return 0, fmt.Errorf("Get: %w", err)
-		}
-	}
-	for _, name := range m.missing {
-		_, err := s.Get(ctx, name)
-		if errors.Is(err, keystore.ErrDamaged) {
-			damage++
-			continue
-		}
-		if !errors.Is(err, keystore.ErrNotFound) {
-			return 0, fmt.Errorf("Get of the missing ...%q: %w", tail(name), cmp.Or(err, errors.New("found")))
-		}
+	damage, err = m.get(ctx, s)
+	if err != nil {
+		return 0, err
 	}
 	want := slices.Sorted(maps.Keys(m.records))
 	for i, after := range append([]string{""}, want...) {
@@ -160,18 +147,51 @@ func (m sample) compare(ctx context.Context, s keystore.Store) (damage int, err 
 	return damage + len(seen.damage), nil
 }
 
+// get compares what Get says of each record, and of the missing.
+func (m sample) get(ctx context.Context, s keystore.Store) (damage int, err error) {
+	for name := range m.records {
+		got, err := s.Get(ctx, name)
+		if errors.Is(err, keystore.ErrDamaged) {
+			damage++
+			continue
+		}
+		if err == nil {
+			err = m.same(got, name)
+		}
+		if err != nil {
+			return 0, fmt.Errorf("Get: %w", err)
+		}
+	}
+	for _, name := range m.missing {
+		_, err := s.Get(ctx, name)
+		if errors.Is(err, keystore.ErrDamaged) {
+			damage++
+			continue
+		}
+		if !errors.Is(err, keystore.ErrNotFound) {
+			return 0, fmt.Errorf("Get of the missing ...%q: %w", tail(name), cmp.Or(err, errors.New("found")))
+		}
+	}
+	return damage, nil
+}
+
 // A walked is what a walk met.
 type walked struct {
 	names  []string
 	damage []*keystore.DamageError
 }
 
-// walk walks over the records with a prefix. It fails if a record is wrong, or missing without a word: each gap has to be told where it is.
+// walk walks over the records with a prefix.
 func (m sample) walk(ctx context.Context, s keystore.Store, prefix string) (walked, error) {
-	var w walked
 	want := slices.DeleteFunc(slices.Sorted(maps.Keys(m.records)), func(name string) bool { return !strings.HasPrefix(name, prefix) })
+	return m.follow(keystore.Walk(ctx, s, prefix), want, lastFence)
+}
+
+// follow follows a walk up to the name last. It fails if a record is wrong, or missing without a word: each gap has to be told where it is.
+func (m sample) follow(seq iter.Seq2[keystore.Record, error], want []string, last string) (walked, error) {
+	var w walked
 	gap := false // damage was told since the last record
-	for r, err := range keystore.Walk(ctx, s, prefix) {
+	for r, err := range seq {
 		if err != nil {
 			d, ok := errors.AsType[*keystore.DamageError](err)
 			if !ok || !errors.Is(err, keystore.ErrDamaged) {
@@ -179,6 +199,9 @@ func (m sample) walk(ctx context.Context, s keystore.Store, prefix string) (walk
 			}
 			w.damage, gap = append(w.damage, d), true
 			continue
+		}
+		if r.Name > last {
+			break
 		}
 		i, found := slices.BinarySearch(want, r.Name)
 		if !found || i > 0 && !gap {
@@ -214,34 +237,211 @@ func (m sample) read(ctx context.Context, file []byte) (damage int, err error) {
 	return m.compare(ctx, readStore{snapshot: s})
 }
 
-// A flipped bit anywhere gives what was written, or an error; never another answer, and never none for a record that is there.
-// etcd-io/bbolt#335 and #446: a damaged file that crashed who opened it.
+// A window is a range of names, to look at what a place in the file concerns and not at all of it.
+type window struct {
+	readStore
+	first, last string // looked at are greater names than first, up to last
+}
+
+func (w window) List(ctx context.Context, prefix, after string, limit int) ([]keystore.Record, error) {
+	return w.readStore.List(ctx, prefix, max(after, w.first), min(limit, 32))
+}
+
+// look compares the records of a window, and what is missing there, with what they are to be.
+func (m sample) look(ctx context.Context, w window) (damage int, err error) {
+	within := func(name string) bool { return name > w.first && name <= w.last }
+	part := sample{records: make(map[string]keystore.Record)}
+	for _, name := range m.names {
+		if within(name) {
+			part.records[name] = m.records[name]
+		}
+	}
+	for _, name := range m.missing {
+		if within(name) {
+			part.missing = append(part.missing, name)
+		}
+	}
+	if damage, err = part.get(ctx, w); err != nil {
+		return 0, err
+	}
+	seen, err := part.follow(keystore.Walk(ctx, w, ""), slices.Sorted(maps.Keys(part.records)), w.last)
+	return damage + len(seen.damage), err
+}
+
+// around returns the window of the records of a page, with their neighbours.
+func (m sample) around(names []string) (first, last string) {
+	from, _ := slices.BinarySearch(m.names, slices.Min(names))
+	to, _ := slices.BinarySearch(m.names, slices.Max(names))
+	if from > 1 {
+		first = m.names[from-2]
+	}
+	return first, m.names[min(to+1, len(m.names)-1)]
+}
+
+// Corruptions are what one test does to a file, over and over, and what came of it. It is safe for concurrent use.
+type corruptions struct {
+	mu      sync.Mutex
+	tried   map[string]int // by kind of page
+	noticed map[string]int
+}
+
+func (c *corruptions) count(kind string, tried, noticed int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.tried == nil {
+		c.tried, c.noticed = make(map[string]int), make(map[string]int)
+	}
+	c.tried[kind] += tried
+	c.noticed[kind] += noticed
+}
+
+// report logs the counts and fails where a kind of page was left out.
+func (c *corruptions) report(t *testing.T) {
+	t.Helper()
+	total := 0
+	for _, kind := range slices.Sorted(maps.Keys(c.tried)) {
+		t.Logf("%-8s %8d tried, %8d noticed", kind, c.tried[kind], c.noticed[kind])
+		total += c.tried[kind]
+	}
+	t.Logf("%-8s %8d tried", "all", total)
+	for _, kind := range []string{"meta", "root", "trunk", "branch", "leaf", "overflow", "freelist"} {
+		if c.noticed[kind] == 0 {
+			t.Errorf("nothing was noticed in a page of kind %s", kind)
+		}
+	}
+	if c.tried["free"] == 0 || c.noticed["free"] > 0 {
+		t.Errorf("in free pages %d were tried and %d noticed", c.tried["free"], c.noticed["free"])
+	}
+}
+
+// A flipped bit anywhere gives what was written, or an error; never another answer, and never none for a record that is there. The full size flips every bit.
 func TestFlippedBits(t *testing.T) {
-	m := newSample(t)
+	m := newRing(t)
 	if damage, err := m.read(t.Context(), m.file); damage != 0 || err != nil {
 		t.Fatalf("whole file: %d errors, %v", damage, err)
 	}
-	used := len(bytes.TrimRight(m.file, "\x00"))
-	t.Logf("%d bytes, %d records", used, len(m.records))
-	noticed := 0
-	step := 2003 // a prime, so that every place in a structure is met
-	if os.Getenv("KMS_SOAK") != "" {
-		step = 1
+	soak := os.Getenv("KMS_SOAK") != ""
+	var c corruptions
+	work := make(chan region)
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			file := slices.Clone(m.file)
+			for r := range work {
+				m.flip(t, file, r, soak, &c)
+			}
+		})
 	}
-	for bit := 0; bit < used*8; bit += step {
-		m.file[bit/8] ^= 1 << (bit % 8)
-		damage, err := m.read(t.Context(), m.file)
-		m.file[bit/8] ^= 1 << (bit % 8)
-		if err != nil {
-			t.Fatalf("bit %d of byte %d of page %d: %v", bit%8, bit/8%os.Getpagesize(), bit/8/os.Getpagesize(), err)
+	for _, r := range m.regions(t) {
+		work <- r
+	}
+	close(work)
+	wg.Wait()
+	c.report(t)
+}
+
+// flip flips the bits of a region, one at a time.
+func (m sample) flip(t *testing.T, file []byte, r region, all bool, c *corruptions) {
+	rnd := rand.New(rand.NewPCG(11, r.first))
+	pageSize := os.Getpagesize()
+	tried, noticed := 0, 0
+	defer func() { c.count(r.kind, tried, noticed) }()
+	begin, end := int(r.first)*pageSize*8, int(r.first+r.pages)*pageSize*8
+	few := r.kind == "leaf" || r.kind == "overflow" || r.kind == "free" // of the few other pages, what they hold is met more often
+	for bit := begin; bit < end; bit++ {
+		switch {
+		case all:
+		case !few && bit < begin+8*256:
+			bit += rnd.IntN(40)
+		default:
+			bit += rnd.IntN(8 * pageSize / 12)
 		}
-		if damage > 0 {
+		if bit >= end {
+			return
+		}
+		file[bit/8] ^= 1 << (bit % 8)
+		damage, err := m.lookAt(t.Context(), file, r, rnd)
+		file[bit/8] ^= 1 << (bit % 8)
+		if tried++; damage > 0 {
 			noticed++
 		}
+		if err != nil {
+			t.Errorf("bit %d of byte %d of %s page %d: %v", bit%8, bit/8%pageSize, r.kind, r.first, err)
+			return
+		}
 	}
-	t.Logf("%d of %d flips noticed", noticed, used*8/step)
-	if noticed == 0 {
-		t.Error("no flip was noticed")
+}
+
+// lookAt opens a file that is damaged in a region, and compares the records that may depend on it: those of a leaf, some of a free page's, and all, by a walk and
+// some by their names, of every other page.
+func (m sample) lookAt(ctx context.Context, file []byte, r region, rnd *rand.Rand) (damage int, err error) {
+	snap, err := readSnapshot(bytes.NewReader(file), os.Getpagesize(), false)
+	if errors.Is(err, keystore.ErrDamaged) || errors.Is(err, ErrFormat) {
+		return 1, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	s := readStore{snapshot: snap}
+	switch r.kind {
+	case "leaf", "overflow":
+		first, last := m.around(r.names)
+		return m.look(ctx, window{s, first, last})
+	case "free":
+		first, last := m.around(m.names[rnd.IntN(len(m.names)):][:1])
+		return m.look(ctx, window{s, first, last})
+	}
+	seen, err := m.walk(ctx, s, "")
+	if err != nil {
+		return 0, err
+	}
+	some := sample{records: make(map[string]keystore.Record)}
+	for range 40 {
+		name := m.names[rnd.IntN(len(m.names))]
+		some.records[name] = m.records[name]
+		some.missing = append(some.missing, m.missing[rnd.IntN(len(m.missing))])
+	}
+	damage, err = some.get(ctx, s)
+	return damage + len(seen.damage), err
+}
+
+// A file cut anywhere gives what was written, or an error. The full size cuts it to every length.
+func TestTruncations(t *testing.T) {
+	m := newRing(t)
+	rnd := rand.New(rand.NewPCG(13, 14))
+	pageSize := os.Getpagesize()
+	used := len(bytes.TrimRight(m.file, "\x00"))
+	var lengths []int
+	for n := range used {
+		edge := n % pageSize
+		if os.Getenv("KMS_SOAK") != "" || edge <= 1 || edge == pageSize-1 || rnd.IntN(1000) == 0 {
+			lengths = append(lengths, n)
+		}
+	}
+	work := make(chan int)
+	var noticed atomic.Int32
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for n := range work {
+				damage, err := m.lookAt(t.Context(), m.file[:n], region{}, rand.New(rand.NewPCG(15, uint64(n))))
+				if err != nil {
+					t.Errorf("cut to %d bytes: %v", n, err)
+				}
+				if damage > 0 {
+					noticed.Add(1)
+				}
+			}
+		})
+	}
+	for _, n := range lengths {
+		work <- n
+	}
+	close(work)
+	wg.Wait()
+	t.Logf("%d of %d truncations noticed", noticed.Load(), len(lengths))
+	if noticed.Load() == 0 {
+		t.Error("no truncation was noticed")
 	}
 }
 

@@ -66,6 +66,7 @@ func newRing(t *testing.T) sample {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
+	m.names = slices.Sorted(maps.Keys(m.records))
 	if m.file, err = os.ReadFile(path); err != nil {
 		t.Fatal(err)
 	}
@@ -87,8 +88,7 @@ func (m sample) regions(t *testing.T) []region {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := slices.Sorted(maps.Keys(m.records))
-	kinds := map[uint64]region{0: {kind: "meta", names: all}, 1: {kind: "meta", names: all}, s.root: {kind: "root", names: all}, s.freelist: {kind: "freelist"}}
+	kinds := map[uint64]region{0: {kind: "meta", names: m.names}, 1: {kind: "meta", names: m.names}, s.root: {kind: "root", names: m.names}, s.freelist: {kind: "freelist"}}
 	var visit func(id uint64, kind string) []string
 	visit = func(id uint64, kind string) []string {
 		n, err := s.readNode(id)
@@ -147,7 +147,6 @@ func TestWalkAroundDamagedPages(t *testing.T) {
 		"another page": func(page, file []byte) { copy(page, file[7*len(page):]) },
 		"no elements":  func(page, _ []byte) { order.PutUint16(page[10:], 0) },
 	}
-	all := slices.Sorted(maps.Keys(m.records))
 	hit := make(map[string]int)
 	for _, r := range m.regions(t) {
 		for name, damage := range damages {
@@ -173,7 +172,7 @@ func TestWalkAroundDamagedPages(t *testing.T) {
 			if err != nil {
 				t.Errorf("%s in %s page %d: %v", name, r.kind, r.first, err)
 			}
-			want := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return slices.Contains(r.names, name) })
+			want := slices.DeleteFunc(slices.Clone(m.names), func(name string) bool { return slices.Contains(r.names, name) })
 			if !slices.Equal(seen.names, want) {
 				t.Errorf("%s in %s page %d: %d records, want %d", name, r.kind, r.first, len(seen.names), len(want))
 			}
@@ -210,8 +209,7 @@ func fillNoise(rnd *rand.Rand, b []byte) {
 // A frame that is damaged costs its own record: a value by its name, a name with a word that something is gone.
 func TestWalkAroundDamagedFrames(t *testing.T) {
 	m := newRing(t)
-	all := slices.Sorted(maps.Keys(m.records))
-	for i, name := range all {
+	for i, name := range m.names {
 		for _, part := range []string{"name", "revision", "value"} {
 			file := slices.Clone(m.file)
 			s, err := readSnapshot(bytes.NewReader(file), os.Getpagesize(), false)
@@ -253,7 +251,7 @@ func TestWalkAroundDamagedFrames(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s of record %d: %v", part, i, err)
 			}
-			want := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return slices.Contains(lost, name) })
+			want := slices.DeleteFunc(slices.Clone(m.names), func(name string) bool { return slices.Contains(lost, name) })
 			if !slices.Equal(seen.names, want) || len(seen.damage) != 1 {
 				t.Errorf("%s of record %d: %d records and %d damages, want %d and 1", part, i, len(seen.names), len(seen.damage), len(want))
 			} else if d := seen.damage[0]; part == "value" && (d.Name != name || d.Resume != name) || part != "value" && d.Name != "" {

@@ -352,9 +352,9 @@ func (m sample) flip(t *testing.T, file []byte, r region, all bool, c *corruptio
 		switch {
 		case all:
 		case !few && bit < begin+8*256:
-			bit += rnd.IntN(40)
+			bit += rnd.IntN(60)
 		default:
-			bit += rnd.IntN(8 * pageSize / 12)
+			bit += rnd.IntN(8 * pageSize / 6)
 		}
 		if bit >= end {
 			return
@@ -414,7 +414,7 @@ func TestTruncations(t *testing.T) {
 	var lengths []int
 	for n := range used {
 		edge := n % pageSize
-		if os.Getenv("KMS_SOAK") != "" || edge <= 1 || edge == pageSize-1 || rnd.IntN(1000) == 0 {
+		if os.Getenv("KMS_SOAK") != "" || edge <= 1 || edge == pageSize-1 || rnd.IntN(2000) == 0 {
 			lengths = append(lengths, n)
 		}
 	}

@@ -29,7 +29,7 @@ import (
 const childVar = "KEYSTORE_BOLT_CHILD"
 
 func TestMain(m *testing.M) {
-	role, ok := map[string]func(path string) error{"": nil, "writer": writer, "holder": holder, "limited": limited, "stranger": stranger}[os.Getenv(childVar)]
+	role, ok := map[string]func(path string) error{"": nil, "writer": writer, "holder": holder, "limited": limited, "stranger": stranger, "historian": historian}[os.Getenv(childVar)]
 	switch {
 	case !ok:
 		fmt.Fprintln(os.Stderr, "unknown role")

@@ -150,12 +150,15 @@ func TestWalkAroundDamagedPages(t *testing.T) {
 	hit := make(map[string]int)
 	for _, r := range m.regions(t) {
 		for name, damage := range damages {
-			file := slices.Clone(m.file)
 			from := int(r.first) * os.Getpagesize()
 			if name == "no elements" && (r.kind == "overflow" || r.kind == "meta") || name == "another page" && r.first == 7 {
 				continue
 			}
-			damage(file[from:][:os.Getpagesize()], slices.Clone(m.file))
+			if r.kind == "leaf" && rnd.IntN(4) > 0 && os.Getenv("KMS_SOAK") == "" {
+				continue
+			}
+			file := slices.Clone(m.file)
+			damage(file[from:][:os.Getpagesize()], m.file)
 			s, err := readSnapshot(bytes.NewReader(file), os.Getpagesize(), r.kind == "freelist")
 			if r.kind == "meta" || r.kind == "root" || r.kind == "trunk" {
 				if err == nil {
@@ -182,6 +185,10 @@ func TestWalkAroundDamagedPages(t *testing.T) {
 			if r.kind == "overflow" && len(r.names) == 1 && (len(seen.damage) != 1 || seen.damage[0].Name != r.names[0]) {
 				t.Errorf("%s in page %d: damage %v does not name the record", name, r.first, seen.damage)
 			}
+			hit[r.kind]++
+			if r.kind == "leaf" && rnd.IntN(8) > 0 {
+				continue
+			}
 			for _, prefix := range []string{"alias/", "domain/", "due/", "key/", "key/8", "ring", "ver/", "vidx/", "x"} {
 				seen, err := m.walk(t.Context(), readStore{snapshot: s}, prefix)
 				within := slices.DeleteFunc(slices.Clone(want), func(name string) bool { return !strings.HasPrefix(name, prefix) })
@@ -189,7 +196,6 @@ func TestWalkAroundDamagedPages(t *testing.T) {
 					t.Errorf("%s in %s page %d, prefix %s: %d records, want %d, %v", name, r.kind, r.first, prefix, len(seen.names), len(within), err)
 				}
 			}
-			hit[r.kind]++
 		}
 	}
 	t.Logf("damages by kind of page: %v", hit)
@@ -210,6 +216,9 @@ func fillNoise(rnd *rand.Rand, b []byte) {
 func TestWalkAroundDamagedFrames(t *testing.T) {
 	m := newRing(t)
 	for i, name := range m.names {
+		if i%12 > 0 && i < len(m.names)-3 && os.Getenv("KMS_SOAK") == "" {
+			continue
+		}
 		for _, part := range []string{"name", "revision", "value"} {
 			file := slices.Clone(m.file)
 			s, err := readSnapshot(bytes.NewReader(file), os.Getpagesize(), false)

@@ -29,7 +29,7 @@ import (
 const childVar = "KEYSTORE_BOLT_CHILD"
 
 func TestMain(m *testing.M) {
-	role, ok := map[string]func(path string) error{"": nil, "writer": writer, "holder": holder, "limited": limited, "stranger": stranger, "historian": historian}[os.Getenv(childVar)]
+	role, ok := map[string]func(path string) error{"": nil, "writer": writer, "holder": holder, "limited": limited, "stranger": stranger, "historian": historian, "sufferer": sufferer}[os.Getenv(childVar)]
 	switch {
 	case !ok:
 		fmt.Fprintln(os.Stderr, "unknown role")
@@ -267,6 +267,16 @@ func limited(path string) error {
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
 		return err
 	}
+	small := syscall.Rlimit{Cur: 10_000, Max: old.Max} // not even an empty store
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &small); err != nil {
+		return err
+	}
+	if _, err := bolt.Open(path, nil); !errors.Is(err, syscall.EFBIG) || !strings.Contains(err.Error(), "create "+path) {
+		return fmt.Errorf("creating: got %w, want that the file is too large, with the path", err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) > 0 {
+		return fmt.Errorf("creating left %v, %w", left, err)
+	}
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 300_000, Max: old.Max}); err != nil {
 		return err
 	}
@@ -330,12 +340,26 @@ func stranger(path string) error {
 			return err
 		}
 	}
+	before, _ := os.ReadFile(path)
 	_, err := bolt.Open(path, nil)
 	fmt.Println(err)
 	if !errors.Is(err, os.ErrPermission) {
 		return fmt.Errorf("got %w, want that permission is denied", err)
 	}
-	return nil
+	if before == nil {
+		return nil
+	}
+	s, err := bolt.Open(path, &bolt.Options{ReadOnly: true})
+	if err != nil {
+		return fmt.Errorf("for reading: %w", err)
+	}
+	if r, err := s.Get(context.Background(), "n"); err != nil || string(r.Value) != "v" {
+		return fmt.Errorf("Get: %q, %w", r.Value, err)
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
+		return fmt.Errorf("the file was changed, %w", err)
+	}
+	return s.Close()
 }
 
 func TestPermissions(t *testing.T) {
@@ -353,15 +377,25 @@ func TestPermissions(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, what := range []string{"directory that cannot be written", "file that cannot be read"} {
+	for _, what := range []string{"directory that cannot be written", "file that cannot be read", "file that cannot be written"} {
 		if out, err := child(t, "stranger", path).CombinedOutput(); err != nil || !strings.Contains(string(out), path) {
 			t.Errorf("%s: %v: %s", what, err, out)
 		}
 		if os.Getuid() != 0 {
 			return // the file below would be our own
 		}
-		if s := open(t, path); s.Close() != nil {
-			t.Fatal("Close failed")
+		if what != "directory that cannot be written" {
+			if err := os.Chmod(path, 0o444); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		s := open(t, path)
+		if _, err := s.Commit(t.Context(), []keystore.Change{{Op: keystore.Put, Name: "n", Value: []byte("v")}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
 		}
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("new file has mode %v, %v, want 0600", info.Mode(), err)

@@ -237,45 +237,82 @@ func (m sample) read(ctx context.Context, file []byte) (damage int, err error) {
 	return m.compare(ctx, readStore{snapshot: s})
 }
 
-// A window is a range of names, to look at what a place in the file concerns and not at all of it.
+// A window lists one page after a name and no more, to look at what a place in the file concerns and not at all of it.
 type window struct {
-	readStore
-	first, last string // looked at are greater names than first, up to last
+	keystore.Store
+	after string
+	limit int
 }
 
 func (w window) List(ctx context.Context, prefix, after string, limit int) ([]keystore.Record, error) {
-	return w.readStore.List(ctx, prefix, max(after, w.first), min(limit, 32))
+	return w.Store.List(ctx, prefix, max(after, w.after), min(limit, w.limit))
 }
 
-// look compares the records of a window, and what is missing there, with what they are to be.
-func (m sample) look(ctx context.Context, w window) (damage int, err error) {
-	within := func(name string) bool { return name > w.first && name <= w.last }
-	part := sample{records: make(map[string]keystore.Record)}
+// A part of a sample is what one place in its file concerns.
+type part struct {
+	sample
+	first, last string // of the window
+	all         bool   // it is too much to read by name each time
+}
+
+// concerned returns the part that a region concerns: of a leaf its records and their neighbours, of a free page some, and everything of every other page.
+func (m sample) concerned(r region, rnd *rand.Rand) part {
+	names := r.names
+	switch r.kind {
+	case "leaf", "overflow":
+	case "free":
+		names = m.names[rnd.IntN(len(m.names)):][:1]
+	default:
+		return part{sample: m, last: lastFence, all: true}
+	}
+	from, _ := slices.BinarySearch(m.names, slices.Min(names))
+	to, _ := slices.BinarySearch(m.names, slices.Max(names))
+	p := part{last: m.names[min(to+1, len(m.names)-1)]}
+	if from > 1 {
+		p.first = m.names[from-2]
+	}
+	p.records = make(map[string]keystore.Record)
 	for _, name := range m.names {
-		if within(name) {
-			part.records[name] = m.records[name]
+		if name > p.first && name <= p.last {
+			p.records[name], p.names = m.records[name], append(p.names, name)
 		}
 	}
 	for _, name := range m.missing {
-		if within(name) {
-			part.missing = append(part.missing, name)
+		if name > p.first && name <= p.last {
+			p.missing = append(p.missing, name)
 		}
 	}
-	if damage, err = part.get(ctx, w); err != nil {
-		return 0, err
-	}
-	seen, err := part.follow(keystore.Walk(ctx, w, ""), slices.Sorted(maps.Keys(part.records)), w.last)
-	return damage + len(seen.damage), err
+	return p
 }
 
-// around returns the window of the records of a page, with their neighbours.
-func (m sample) around(names []string) (first, last string) {
-	from, _ := slices.BinarySearch(m.names, slices.Min(names))
-	to, _ := slices.BinarySearch(m.names, slices.Max(names))
-	if from > 1 {
-		first = m.names[from-2]
+// look opens a file and compares what it holds of the part: by a walk, and by names, or some of them.
+func (p part) look(ctx context.Context, file []byte, rnd *rand.Rand) (damage int, err error) {
+	snap, err := readSnapshot(bytes.NewReader(file), os.Getpagesize(), false)
+	if errors.Is(err, keystore.ErrDamaged) || errors.Is(err, ErrFormat) {
+		return 1, nil
 	}
-	return first, m.names[min(to+1, len(m.names)-1)]
+	if err != nil {
+		return 0, err
+	}
+	var w keystore.Store = readStore{snapshot: snap}
+	if !p.all {
+		w = window{w, p.first, len(p.names) + 1}
+	}
+	seen, err := p.follow(keystore.Walk(ctx, w, ""), p.names, p.last)
+	if err != nil {
+		return 0, err
+	}
+	some := p.sample
+	if p.all {
+		some = sample{records: make(map[string]keystore.Record)}
+		for range 25 {
+			name := p.names[rnd.IntN(len(p.names))]
+			some.records[name] = p.records[name]
+			some.missing = append(some.missing, p.missing[rnd.IntN(len(p.missing))])
+		}
+	}
+	damage, err = some.get(ctx, w)
+	return damage + len(seen.damage), err
 }
 
 // Corruptions are what one test does to a file, over and over, and what came of it. It is safe for concurrent use.
@@ -344,6 +381,7 @@ func TestFlippedBits(t *testing.T) {
 func (m sample) flip(t *testing.T, file []byte, r region, all bool, c *corruptions) {
 	rnd := rand.New(rand.NewPCG(11, r.first))
 	pageSize := os.Getpagesize()
+	concerned := m.concerned(r, rnd)
 	tried, noticed := 0, 0
 	defer func() { c.count(r.kind, tried, noticed) }()
 	begin, end := int(r.first)*pageSize*8, int(r.first+r.pages)*pageSize*8
@@ -360,7 +398,7 @@ func (m sample) flip(t *testing.T, file []byte, r region, all bool, c *corruptio
 			return
 		}
 		file[bit/8] ^= 1 << (bit % 8)
-		damage, err := m.lookAt(t.Context(), file, r, rnd)
+		damage, err := concerned.look(t.Context(), file, rnd)
 		file[bit/8] ^= 1 << (bit % 8)
 		if tried++; damage > 0 {
 			noticed++
@@ -372,45 +410,13 @@ func (m sample) flip(t *testing.T, file []byte, r region, all bool, c *corruptio
 	}
 }
 
-// lookAt opens a file that is damaged in a region, and compares the records that may depend on it: those of a leaf, some of a free page's, and all, by a walk and
-// some by their names, of every other page.
-func (m sample) lookAt(ctx context.Context, file []byte, r region, rnd *rand.Rand) (damage int, err error) {
-	snap, err := readSnapshot(bytes.NewReader(file), os.Getpagesize(), false)
-	if errors.Is(err, keystore.ErrDamaged) || errors.Is(err, ErrFormat) {
-		return 1, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	s := readStore{snapshot: snap}
-	switch r.kind {
-	case "leaf", "overflow":
-		first, last := m.around(r.names)
-		return m.look(ctx, window{s, first, last})
-	case "free":
-		first, last := m.around(m.names[rnd.IntN(len(m.names)):][:1])
-		return m.look(ctx, window{s, first, last})
-	}
-	seen, err := m.walk(ctx, s, "")
-	if err != nil {
-		return 0, err
-	}
-	some := sample{records: make(map[string]keystore.Record)}
-	for range 40 {
-		name := m.names[rnd.IntN(len(m.names))]
-		some.records[name] = m.records[name]
-		some.missing = append(some.missing, m.missing[rnd.IntN(len(m.missing))])
-	}
-	damage, err = some.get(ctx, s)
-	return damage + len(seen.damage), err
-}
-
 // A file cut anywhere gives what was written, or an error. The full size cuts it to every length.
 func TestTruncations(t *testing.T) {
 	m := newRing(t)
 	rnd := rand.New(rand.NewPCG(13, 14))
 	pageSize := os.Getpagesize()
 	used := len(bytes.TrimRight(m.file, "\x00"))
+	everything := m.concerned(region{}, rnd)
 	var lengths []int
 	for n := range used {
 		edge := n % pageSize
@@ -424,7 +430,7 @@ func TestTruncations(t *testing.T) {
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			for n := range work {
-				damage, err := m.lookAt(t.Context(), m.file[:n], region{}, rand.New(rand.NewPCG(15, uint64(n))))
+				damage, err := everything.look(t.Context(), m.file[:n], rand.New(rand.NewPCG(15, uint64(n))))
 				if err != nil {
 					t.Errorf("cut to %d bytes: %v", n, err)
 				}

@@ -43,7 +43,7 @@ func sufferer(path string) error {
 			return fmt.Errorf("opening again: %w", err)
 		}
 	}
-	now, next, failed := state{}, state{}, error(nil)
+	now, failed := state{}, error(nil)
 	for n := range 10 {
 		changes := now.step(n)
 		rev, err := s.Commit(ctx, changes)
@@ -82,7 +82,8 @@ func sufferer(path string) error {
 				}
 				rev = max(rev, r.Revision)
 			}
-			if next = now.after(changes, rev); next.differs(ctx, s) != nil {
+			next := now.after(changes, rev)
+			if next.differs(ctx, s) != nil {
 				return fmt.Errorf("what was acknowledged is lost: %w", lost)
 			}
 			now = next

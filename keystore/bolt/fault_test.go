@@ -135,8 +135,8 @@ func TestFailingDisk(t *testing.T) {
 				if where == "" {
 					break // there are no more calls
 				}
-				if met[where]++; os.Getenv("KMS_SOAK") == "" && n > 8 {
-					n += n / 3
+				if met[where]++; os.Getenv("KMS_SOAK") == "" && n > 2 {
+					n += n / 2
 				}
 			}
 			t.Logf("met in %v", met)

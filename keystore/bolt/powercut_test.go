@@ -413,6 +413,17 @@ func (c crash) survive(ctx context.Context, dir, path string) error {
 	return nil
 }
 
+// memoryDir returns a folder that the test removes, in memory where there is such a place: what is tried there need not last.
+func memoryDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "bolt")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
 // surviveAll tries crashes until enough were not survived, and returns how many it tried and what went wrong.
 func surviveAll(t *testing.T, events []event, path string, subsets, enough int) (tried int, failed []error) {
 	t.Helper()
@@ -420,7 +431,7 @@ func surviveAll(t *testing.T, events []event, path string, subsets, enough int) 
 	var wg sync.WaitGroup
 	work := make(chan crash)
 	for range runtime.GOMAXPROCS(0) {
-		dir := t.TempDir()
+		dir := memoryDir(t)
 		wg.Go(func() {
 			for c := range work {
 				sub, err := os.MkdirTemp(dir, "")

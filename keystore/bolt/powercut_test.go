@@ -134,7 +134,7 @@ func strace(t *testing.T, role, path string, options ...string) *exec.Cmd {
 		t.Skip("strace is not there; scripts/test installs it")
 	}
 	cmd := child(t, role, path)
-	cmd.Args = slices.Concat([]string{program, "-f"}, options, []string{cmd.Path}, cmd.Args[1:])
+	cmd.Args = slices.Concat([]string{program, "-f", "--seccomp-bpf"}, options, []string{cmd.Path}, cmd.Args[1:])
 	cmd.Path = program
 	return cmd
 }

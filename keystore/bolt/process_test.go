@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 func child(t *testing.T, role, path string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], path)
-	cmd.Env = append(os.Environ(), childVar+"="+role)
+	cmd.Env = append(os.Environ(), childVar+"="+role, "GORACE="+os.Getenv("GORACE")+" atexit_sleep_ms=0") // else the race detector makes each child last a second
 	return cmd
 }
 

@@ -182,27 +182,20 @@ func (c *core) moveDue(ctx context.Context, b *batch, ch keyChange) error {
 
 // maintainDue goes through the due index up to today.
 func (c *core) maintainDue(ctx context.Context, now int64, mayDestroy bool, report *MaintainReport) error {
-	const page = 100
 	today := time.Unix(0, now).UTC().Format(dayLayout)
 	var errs []error
-	for after := duePrefix; ; {
-		items, err := c.store.List(ctx, duePrefix, after, page)
-		if err != nil {
-			return errors.Join(append(errs, err)...)
-		}
-		for _, item := range items {
-			after = item.Name
+	for item, err := range keystore.Walk(ctx, c.store, duePrefix) { // which goes on behind what is damaged
+		if err == nil {
 			if day, _, _ := strings.Cut(item.Name[len(duePrefix):], "/"); day > today {
-				return errors.Join(errs...)
+				break
 			}
-			if err := c.maintainItem(ctx, item, now, mayDestroy, report); err != nil {
-				errs = append(errs, err)
-			}
+			err = c.maintainItem(ctx, item, now, mayDestroy, report)
 		}
-		if len(items) < page {
-			return errors.Join(errs...)
+		if err != nil {
+			errs = append(errs, err)
 		}
 	}
+	return errors.Join(errs...)
 }
 
 // maintainItem does what one entry of the due index asks for.

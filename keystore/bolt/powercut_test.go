@@ -131,6 +131,9 @@ func strace(t *testing.T, role, path string, options ...string) *exec.Cmd {
 	t.Helper()
 	program, err := exec.LookPath("strace")
 	if err != nil {
+		if strings.Contains(os.Getenv("KMS_REQUIRE"), "strace") {
+			t.Fatal("strace is not there")
+		}
 		t.Skip("strace is not there; scripts/test installs it")
 	}
 	cmd := child(t, role, path)

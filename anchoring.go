@@ -104,8 +104,8 @@ func (c *core) openAnchor(ctx context.Context, ring source) error {
 	case a.from.generation < n:
 		return ErrRolledBack
 	}
-	if err := c.proveEntry(ringEntry, ringItem, ring); err != nil {
-		return err
+	if ring.before(a.entry(ringEntry)) {
+		return errRolledBack(ringItem)
 	}
 	_, now := c.clock.read()
 	return c.record(ctx, nil, now)
@@ -129,21 +129,23 @@ func (v *vault) beginLedger(ctx context.Context, ring source) error {
 
 // readLedger reads the ledger as the store has it. What this process knows already is not unlearnt.
 func (v *vault) readLedger(ctx context.Context) error {
+	a := &v.anchoring
+	a.mu.Lock()
+	known := a.from
+	a.mu.Unlock()
 	var r ledgerRecord
 	from, _, err := v.read(ctx, kindLedger, ledgerItem, &r)
 	if err != nil {
 		return err
 	}
-	a := &v.anchoring
+	if from.before(entryOf(known)) {
+		return errRolledBack(ledgerItem)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	switch {
-	case from.generation < a.from.generation, from.generation == a.from.generation && from.changeID != a.from.changeID:
-		return ErrRolledBack
-	case from.generation > a.from.generation:
-		a.ledger = r
+	if from.generation > a.from.generation { // else this process has written it since
+		a.ledger, a.from = r, from
 	}
-	a.from = from
 	return nil
 }
 
@@ -165,7 +167,7 @@ func (v *vault) record(ctx context.Context, entries map[int]ledgerEntry, now int
 	a.turn <- struct{}{}
 	defer func() { <-a.turn }()
 	for {
-		b, next := v.ledgerBatch(now)
+		b, next, generation := v.ledgerBatch(now)
 		if b == nil {
 			break
 		}
@@ -185,7 +187,9 @@ func (v *vault) record(ctx context.Context, entries map[int]ledgerEntry, now int
 			return err
 		}
 		a.mu.Lock()
-		a.ledger, a.from = *next, source{revision: revision, generation: a.from.generation + 1, changeID: b.header.ChangeID}
+		if a.from.generation < generation { // else it was read back already
+			a.ledger, a.from = *next, source{revision: revision, generation: generation, changeID: b.header.ChangeID}
+		}
 		a.mu.Unlock()
 	}
 	a.mu.Lock()
@@ -203,37 +207,35 @@ func (v *vault) record(ctx context.Context, entries map[int]ledgerEntry, now int
 	return nil
 }
 
-// ledgerBatch returns the next ledger, or nil if the ledger has everything that is pending.
-func (v *vault) ledgerBatch(now int64) (*batch, *ledgerRecord) {
+// ledgerBatch returns the next ledger and its generation, or nil if the ledger has everything that is pending.
+func (v *vault) ledgerBatch(now int64) (b *batch, next *ledgerRecord, generation uint64) {
 	a := &v.anchoring
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	next, changed := a.ledger, a.from.generation == 0
+	ledger, changed := a.ledger, a.from.generation == 0
 	for i, e := range a.pending {
-		if next.entries[i].generation < e.generation {
-			next.entries[i], changed = e, true
+		if ledger.entries[i].generation < e.generation {
+			ledger.entries[i], changed = e, true
 		} else {
 			delete(a.pending, i)
 		}
 	}
 	if !changed {
-		return nil, nil
+		return nil, nil, 0
 	}
-	b := v.batch(now)
-	b.put(kindLedger, ledgerItem, a.from, &next)
-	return b, &next
+	b = v.batch(now)
+	b.put(kindLedger, ledgerItem, a.from, &ledger)
+	return b, &ledger, a.from.generation + 1
 }
 
-// proveEntry compares a total, or the ring's own record, with the ledger.
-func (v *vault) proveEntry(i int, item string, got source) error {
-	a := &v.anchoring
+// entry returns what the ledger says of a total, or of the ring's own record. It is asked before the record is read: what the ledger learns meanwhile may be newer than what was read.
+func (a *anchoring) entry(i int) ledgerEntry {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if got.before(a.ledger.entries[i]) {
-		return fmt.Errorf("record %s: %w", item, ErrRolledBack)
-	}
-	return nil
+	return a.ledger.entries[i]
 }
+
+func errRolledBack(item string) error { return fmt.Errorf("record %s: %w", item, ErrRolledBack) }
 
 // errMovedOn says that a record changed while it was looked at.
 var errMovedOn = errors.New("kms: the record changed meanwhile")
@@ -259,17 +261,17 @@ func (v *vault) prove(ctx context.Context, kind, item string, got source) error 
 		}
 	}
 	a.mu.Lock()
-	behind, known := a.from.generation < n, a.proofs[item]
+	behind, want, known := a.from.generation < n, a.ledger.entries[at], a.proofs[item]
 	a.mu.Unlock()
 	total, from, err := v.readTotal(ctx, at)
 	if err != nil {
 		return err
 	}
 	if behind {
-		return fmt.Errorf("record %s: %w", ledgerItem, ErrRolledBack)
+		return errRolledBack(ledgerItem)
 	}
-	if err := v.proveEntry(int(at), totalItem(at), from); err != nil {
-		return err
+	if from.before(want) {
+		return errRolledBack(totalItem(at))
 	}
 	p := proof{record: got.changeID, total: from.changeID}
 	if p == known {
@@ -283,7 +285,7 @@ func (v *vault) prove(ctx context.Context, kind, item string, got source) error 
 		return errors.Join(err, errMovedOn)
 	}
 	if counted != total {
-		return fmt.Errorf("record %s: %w: its bucket is not what it must be", item, ErrRolledBack)
+		return fmt.Errorf("%w: its bucket is not what it must be", errRolledBack(item))
 	}
 	if !bytes.Equal(found.changeID[:], got.changeID[:]) {
 		return errMovedOn

@@ -318,6 +318,7 @@ func (ch *checker) belongs(ctx context.Context, item keystore.Record, name strin
 // bucket compares the records of a bucket with their total.
 func (ch *checker) bucket(ctx context.Context, at bucket) error {
 	for {
+		entry := ch.entry(int(at))
 		want, from, err := ch.readTotal(ctx, at)
 		if err != nil {
 			return err
@@ -326,8 +327,8 @@ func (ch *checker) bucket(ctx context.Context, at bucket) error {
 		if err != nil {
 			return err
 		}
-		if err := ch.proveEntry(int(at), totalItem(at), from); err != nil {
-			return err
+		if from.before(entry) {
+			return errRolledBack(totalItem(at))
 		}
 		if got == want {
 			return nil

@@ -81,14 +81,15 @@ func (c *core) checkClocks(ctx context.Context, at stamp, now int64) error {
 		return fmt.Errorf("%w: since the ring was opened %v have passed by the monotonic clock and %v by the ring's", ErrClock, mono, wall)
 	}
 	var r ringRecord
+	entry := c.entry(ringEntry)
 	from, plain, err := c.read(ctx, kindRing, ringItem, &r)
 	if err != nil {
 		return err
 	}
 	defer clear(plain)
 	defer clear(r.index[:])
-	if err := c.proveEntry(ringEntry, ringItem, from); err != nil {
-		return err
+	if from.before(entry) {
+		return errRolledBack(ringItem)
 	}
 	if back := time.Duration(r.seen - now); back > clockTolerance {
 		return fmt.Errorf("%w: the ring has seen a time %v later than now", ErrClock, back)

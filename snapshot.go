@@ -288,16 +288,22 @@ func (c *core) loadAlias(ctx context.Context, name string, at stamp, now int64, 
 	if !isAliasName(name) {
 		return nil, errNoKey
 	}
-	// The alias and its key change in one commit, but are two reads: a second turn when the alias moved between them.
-	for range 3 {
+	// The alias and its key change in one commit, but are two reads: another turn when the alias moved between them.
+	var last [16]byte
+	for range maxTries {
 		since := c.clock.mono()
 		var a aliasRecord
-		if _, _, err := c.read(ctx, kindAlias, name, &a); err != nil {
+		from, _, err := c.read(ctx, kindAlias, name, &a)
+		if err != nil {
 			if errors.Is(err, keystore.ErrNotFound) {
 				return nil, errNoKey
 			}
 			return nil, err
 		}
+		if from.changeID == last { // it did not move while its key was read, and the key does not know it
+			return nil, errNoKey
+		}
+		last = from.changeID
 		k, err := c.load(ctx, a.target, at)
 		if err == nil && (again || !k.hasAlias(name, now)) {
 			k, err = c.reload(ctx, a.target, since)
@@ -310,7 +316,7 @@ func (c *core) loadAlias(ctx context.Context, name string, at stamp, now int64, 
 			return nil, err
 		}
 	}
-	return nil, errNoKey
+	return nil, keystore.ErrConflict
 }
 
 // flights are the reads of keys that run, one for each key. A read is nobody's: it has a context and a goroutine of its own, so that no caller's context keeps the

@@ -34,7 +34,7 @@ type Options struct {
 
 	// ReadOnly opens an existing file for Get and List; Commit fails with [keystore.ErrReadOnly]. Several processes may do so at a time, but none may have the
 	// file open for writing. It also salvages: a file whose newest state or list of free pages is damaged, which Open otherwise refuses, is read as far as it is
-	// whole, and may then be as old as the commit before the last.
+	// whole, and may then be as old as the commit before the last; [Store.Salvaged] tells.
 	ReadOnly bool
 }
 
@@ -45,6 +45,7 @@ type Store struct {
 	file     *os.File // the file of db, which closes it
 	db       *bbolt.DB
 	readOnly bool
+	salvaged error // what opening for reading passed over
 	queue    queue
 
 	life   sync.RWMutex // held for reading by every call; Close takes it
@@ -106,8 +107,15 @@ func open(path string, timeout time.Duration, readOnly, salvage bool) (*Store, e
 	if s.snap, err = readSnapshot(s.file, s.db.Info().PageSize, salvage); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	if salvage {
+		_, s.salvaged = readSnapshot(s.file, s.db.Info().PageSize, false)
+	}
 	return s, nil
 }
+
+// Salvaged returns what is wrong with a file that was opened with [Options.ReadOnly] and that Open would refuse otherwise; nil if nothing is. What the store then shows may be
+// as old as the commit before the last, and no record of it need be damaged.
+func (s *Store) Salvaged() error { return s.salvaged }
 
 // boltOptions keeps every sync (NoSync, NoGrowSync) and the list of free pages in the file (NoFreelistSync), so that opening scans nothing; keeps that list in a
 // map, which stays fast when much is deleted; and leaves the memory map as small as bbolt makes it, since no reader holds up its growing. The file is never

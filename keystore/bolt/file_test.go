@@ -137,8 +137,8 @@ func TestReadOnly(t *testing.T) {
 		stores = append(stores, s)
 	}
 	for _, s := range stores {
-		if damage, err := m.compareStore(t, s); damage != 0 || err != nil {
-			t.Errorf("%d errors, %v", damage, err)
+		if damage, err := m.compareStore(t, s); damage != 0 || err != nil || s.Salvaged() != nil {
+			t.Errorf("%d errors, %v, %v", damage, err, s.Salvaged())
 		}
 		if _, err := s.Commit(t.Context(), puts("a", 0)); !errors.Is(err, keystore.ErrReadOnly) {
 			t.Errorf("Commit: got %v, want ErrReadOnly", err)
@@ -181,6 +181,9 @@ func TestSalvage(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = s.Close() }()
+			if err := s.Salvaged(); !errors.Is(err, keystore.ErrDamaged) || !strings.Contains(err.Error(), strings.TrimPrefix(strings.TrimPrefix(tc.name, "older "), "newest ")) {
+				t.Errorf("salvaged: %v", err)
+			}
 			if damage, err := m.compareStore(t, s); tc.newest && (damage != 0 || err != nil) {
 				t.Errorf("%d errors, %v", damage, err)
 			}

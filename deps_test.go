@@ -35,7 +35,7 @@ var layers = map[string][]string{
 	"./rootkey/aead":                {module + "/rootkey"},
 	"./rootkey/internal/secretfile": {},
 	"./rootkey/keyfile":             {module + "/internal/secret", module + "/rootkey", module + "/rootkey/internal/secretfile"},
-	"./rootkey/passphrase":          {module + "/internal/secret", module + "/rootkey", "golang.org/x/crypto/argon2"},
+	"./rootkey/passphrase":          {module + "/internal/secret", module + "/rootkey", module + "/rootkey/internal/secretfile", "golang.org/x/crypto/argon2"},
 	"./rootkey/rootkeytest":         {module + "/rootkey"},
 	"./rootkey/tinkkeyset":          {module + "/rootkey", module + "/rootkey/internal/secretfile", "github.com/tink-crypto/tink-go/v2/aead", "github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset", "github.com/tink-crypto/tink-go/v2/keyset"},
 	"./kmstest":                     {module, module + "/audit", module + "/internal/testhook"},

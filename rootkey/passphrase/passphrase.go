@@ -33,6 +33,7 @@
 package passphrase
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/fips140"
@@ -43,6 +44,7 @@ import (
 
 	"github.com/claviger/kms/internal/secret"
 	"github.com/claviger/kms/rootkey"
+	"github.com/claviger/kms/rootkey/internal/secretfile"
 )
 
 var errWrongKey = fmt.Errorf("passphrase: %w", rootkey.ErrWrongKey)
@@ -99,6 +101,37 @@ func New(passphrase []byte, opts *Options) (*Root, error) {
 	r := &Root{passphrase: secret.Copy(passphrase), own: own, maxMemory: limit, slot: make(chan struct{}, 1)}
 	runtime.AddCleanup(r, secret.Bytes.Zero, r.passphrase)
 	return r, nil
+}
+
+// maxFileLen bounds a passphrase file.
+const maxFileLen = 4 << 10
+
+// Open reads the passphrase in the file at path, which holds what [Parse] takes, must be closed to group and others (on systems with Unix permissions) and at most 4 KiB
+// long. Errors name the path.
+func Open(path string, opts *Options) (*Root, error) {
+	text, err := secretfile.Read(path, maxFileLen, false)
+	if err != nil {
+		return nil, fmt.Errorf("passphrase: %w", err)
+	}
+	defer clear(text)
+	r, err := Parse(text, opts)
+	if err != nil {
+		return nil, fmt.Errorf("%w (%s)", err, path)
+	}
+	return r, nil
+}
+
+// Parse returns the root of the passphrase that a text of one line holds. One line end after it is not part of the passphrase: editors and shells add it. text stays the
+// caller's, who clears it.
+func Parse(text []byte, opts *Options) (*Root, error) {
+	line, ended := bytes.CutSuffix(text, []byte("\n"))
+	if ended {
+		line = bytes.TrimSuffix(line, []byte("\r"))
+	}
+	if bytes.ContainsAny(line, "\r\n") {
+		return nil, errors.New("passphrase: want one line")
+	}
+	return New(line, opts)
 }
 
 // RootName returns "passphrase"; [rootkey.WithName] changes it.

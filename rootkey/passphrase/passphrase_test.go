@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -310,5 +311,48 @@ func TestEnforcedFIPS(t *testing.T) {
 	cmd.Env = append(os.Environ(), "GODEBUG=fips140=only")
 	if out, err := cmd.CombinedOutput(); err != nil || !bytes.Contains(out, []byte("refused under enforced FIPS 140-3")) {
 		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// TestOpen: a file's passphrase is its line, without the line end, and nothing of it is in an error.
+func TestOpen(t *testing.T) {
+	const phrase = "canary 7b1c"
+	wrap := seal(t, newRoot(t, phrase, fast), "x", "")
+	path := filepath.Join(t.TempDir(), "passphrase")
+	for _, c := range []struct {
+		text string
+		perm os.FileMode
+		want string // in the error
+	}{
+		{phrase, 0o600, ""},
+		{phrase + "\n", 0o600, ""},
+		{phrase + "\r\n", 0o400, ""},
+		{phrase + " \n", 0o600, "wrong root key"},
+		{phrase + "\n\n", 0o600, "one line"},
+		{phrase + "\r", 0o600, "one line"},
+		{phrase + "\nmore", 0o600, "one line"},
+		{"\n" + phrase, 0o600, "one line"},
+		{"\n", 0o600, "empty"},
+		{"", 0o600, "empty"},
+		{strings.Repeat(phrase, 400), 0o600, "longer"},
+		{phrase, 0o640, "permissions"},
+	} {
+		_ = os.Remove(path)
+		if err := os.WriteFile(path, []byte(c.text), c.perm); err != nil {
+			t.Fatal(err)
+		}
+		r, err := passphrase.Open(path, &fast)
+		if err != nil && (!strings.Contains(err.Error(), path) || strings.Contains(err.Error(), phrase)) {
+			t.Errorf("%q: the error must name the file and not what it holds: %v", c.text, err)
+		}
+		if err == nil {
+			_, err = r.DecryptWithContext(t.Context(), wrap, nil)
+		}
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%q, %#o: %v, want %q", c.text, c.perm, err, c.want)
+		}
+	}
+	if _, err := passphrase.Open(path+"x", nil); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
 	}
 }

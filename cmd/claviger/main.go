@@ -1,0 +1,91 @@
+// Command claviger looks after the store of a keyring: it checks that it is whole, changes the root keys that open it, and rotates its domain key. Rings are made by
+// the programs that use them.
+//
+// It exits with 0 if what was asked is done, 1 if a check found problems, and 2 if it could not be done, or not be looked at.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"unicode"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	done     = 0
+	problems = 1
+	failed   = 2
+)
+
+// errProblems ends a check that found problems and has printed them.
+var errProblems = errors.New("the store is not whole")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run runs the command of args and returns its exit code.
+func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
+	c := newCommand()
+	c.SetArgs(args)
+	c.SetIn(in)
+	c.SetOut(out)
+	c.SetErr(errs)
+	switch err := c.ExecuteContext(ctx); {
+	case err == nil:
+		return done
+	case errors.Is(err, errProblems):
+		return problems
+	default:
+		for line := range strings.Lines(err.Error()) {
+			fmt.Fprintln(errs, "claviger:", printable(strings.TrimSuffix(line, "\n")))
+		}
+		return failed
+	}
+}
+
+func newCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:               "claviger",
+		Short:             "Look after the store of a keyring",
+		Args:              noArguments,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		RunE:              needsSubcommand,
+	}
+	c.AddCommand(newCheck(), newID(), newMaintain(), newRoot(), newDomainKey())
+	return c
+}
+
+// noArguments refuses arguments, and does not repeat them: one may be a secret that was meant for a file.
+func noArguments(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s takes flags only; see %s --help", c.CommandPath(), c.CommandPath())
+	}
+	return nil
+}
+
+func needsSubcommand(c *cobra.Command, _ []string) error {
+	return fmt.Errorf("%s: say what to do; see %s --help", c.CommandPath(), c.CommandPath())
+}
+
+// printable returns a line that neither moves the cursor nor ends early: a store may name its records as it likes.
+func printable(line string) string {
+	if strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(line)
+	}
+	return line
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/claviger/kms"
+	"github.com/claviger/kms/anchor"
+	"github.com/claviger/kms/keystore"
+	"github.com/claviger/kms/keystore/bolt"
+)
+
+// An access says what a command does with a store.
+type access bool
+
+const (
+	reading access = false
+	writing access = true
+)
+
+// ringFlags say which ring, and what opens it.
+type ringFlags struct {
+	store, ringID, anchor string
+	roots                 rootFlags
+}
+
+func (f *ringFlags) register(c *cobra.Command) {
+	flags := c.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.store, "store", "", "the ring's key store: `bolt:FILE`")
+	f.roots.register(flags, "", "the ring's")
+	flags.StringVar(&f.ringID, "ring-id", "", "refuse any ring but the one of this `ID`")
+	flags.StringVar(&f.anchor, "anchor", "", "the ring's anchor: a `FILE` that package anchor has made")
+}
+
+// An openRing is a ring with its store.
+type openRing struct {
+	*kms.Keyring
+	store keystore.Store
+}
+
+// open opens the ring that the flags name, and never makes one.
+func (f *ringFlags) open(ctx context.Context, in *secretInput, access access) (_ *openRing, err error) {
+	cfg := kms.Config{RingID: f.ringID}
+	if cfg.Root, cfg.RecoveryRoots, err = f.roots.open(in); err != nil {
+		return nil, err
+	}
+	if f.anchor != "" {
+		file, err := anchor.Open(f.anchor)
+		if err != nil {
+			return nil, err
+		}
+		cfg.Anchor = file
+		if access == reading {
+			cfg.Anchor = heldAnchor{file}
+		}
+	}
+	if cfg.Store, err = openStore(f.store, access); err != nil {
+		return nil, err
+	}
+	ring, err := openExisting(ctx, cfg)
+	if errors.Is(err, keystore.ErrReadOnly) && cfg.Anchor != nil {
+		err = fmt.Errorf("%w: the ring has never been opened with an anchor, and a check writes nothing: let a program, or claviger maintain, open it with the anchor first", err)
+	}
+	if err != nil {
+		return nil, errors.Join(err, cfg.Store.Close())
+	}
+	return &openRing{ring, cfg.Store}, nil
+}
+
+// openExisting opens a ring in a store that is not empty: kms.Open would make one there.
+func openExisting(ctx context.Context, cfg kms.Config) (*kms.Keyring, error) {
+	if records, err := cfg.Store.List(ctx, "", "", 1); err == nil && len(records) == 0 {
+		return nil, errors.New("the store is empty: it holds no ring")
+	}
+	return kms.Open(ctx, cfg)
+}
+
+func (r *openRing) Close() error { return errors.Join(r.Keyring.Close(), r.store.Close()) }
+
+// openStore opens a store that exists.
+func openStore(spec string, access access) (keystore.Store, error) {
+	driver, rest, _ := strings.Cut(spec, ":")
+	switch driver {
+	case "":
+		return nil, errors.New("--store: want a store, such as bolt:FILE")
+	case "bolt":
+		if _, err := os.Stat(rest); err != nil { // bolt.Open would make it
+			return nil, fmt.Errorf("--store: %w", err)
+		}
+		return bolt.Open(rest, &bolt.Options{ReadOnly: access == reading})
+	case "memory":
+		return nil, errors.New("--store: a ring in memory is gone with the program that made it, and no other can open it: want bolt:FILE")
+	default:
+		return nil, errors.New("--store: no such kind of store: want bolt:FILE")
+	}
+}
+
+// A heldAnchor lets nobody advance the anchor, since a check changes nothing: of a copy of a store that somebody went on with, it would otherwise make the store refuse to open.
+type heldAnchor struct{ anchor.Anchor }
+
+func (heldAnchor) Advance(context.Context, string, uint64) error { return nil }
+
+// ringCommand makes a command that opens the ring, does something with it and closes it.
+func ringCommand(c *cobra.Command, access access, work func(c *cobra.Command, in *secretInput, ring *openRing) error) *cobra.Command {
+	f := new(ringFlags)
+	f.register(c)
+	c.Args = noArguments
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		in := &secretInput{r: c.InOrStdin()}
+		ring, err := f.open(c.Context(), in, access)
+		if err != nil {
+			return err
+		}
+		return errors.Join(work(c, in, ring), ring.Close())
+	}
+	return c
+}

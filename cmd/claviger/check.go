@@ -11,7 +11,7 @@ func newCheck() *cobra.Command {
 		Use:   "check",
 		Short: "Look whether a store is whole",
 		Long: "Opens every record of the store, follows every key to its material and its aliases, and compares them with the sealed totals.\n" +
-			"Prints a line for each problem, and one that counts. Changes nothing, neither the store nor the anchor. Nobody may have a bolt file open meanwhile.\n" +
+			"Prints a line for each problem, and one that counts. Changes nothing, neither the store nor the anchor. Nobody may have a bolt file open for writing meanwhile.\n" +
 			"Exits with 0 if the store is whole, 1 if it is not, 2 if the ring could not be opened or the walk not be finished.",
 	}, reading, check)
 }

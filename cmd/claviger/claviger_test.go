@@ -490,6 +490,28 @@ func TestDomainKeyRotation(t *testing.T) {
 	s.want(s.run(append([]string{"maintain"}, all...)...), 2, "rotated 0", "key/"+s.a)
 }
 
+// TestAudit: what changes a ring is recorded, and what cannot be recorded does not happen.
+func TestAudit(t *testing.T) {
+	t.Parallel()
+	s := copyScene(t)
+	before := s.read("keys.db")
+	change := append([]string{"root", "change", "--new-passphrase-file", "fresh.txt", "--new-recovery-key-file", "recovery=spare.key"}, opening...)
+	s.want(s.run(append(change, "--audit", ".")...), 2, "", "--audit: open .: is a directory")
+	if _, err := os.Stat("/dev/full"); err == nil {
+		s.want(s.run(append(change, "--audit", "/dev/full")...), 2, "", "kms: ChangeRoots: ")
+	}
+	s.want(s.run("check", "--audit", "trail", "--store", "bolt:keys.db"), 2, "", "unknown flag: --audit")
+	if s.read("keys.db") != before {
+		t.Error("a change that was refused changed the file")
+	}
+	s.want(s.run(append(change, "--audit", "trail")...), 0, "opens under", "")
+	s.want(s.run("domain-key", "rotate", "--store", "bolt:keys.db", "--passphrase-file", "fresh.txt", "--recovery-key-file", "recovery=spare.key", "--audit", "trail"), 0, "new domain key", "")
+	lines := strings.SplitAfter(s.read("trail"), "\n")
+	if len(lines) != 3 || !strings.Contains(lines[0], `"ChangeRoots"`) || !strings.Contains(lines[1], `"RotateDomainKey"`) || strings.Contains(s.read("trail"), fresh) {
+		t.Errorf("%q", lines)
+	}
+}
+
 // TestAnchor: an older copy of the whole store is refused with the anchor, and found whole without it. A check moves neither.
 func TestAnchor(t *testing.T) {
 	t.Parallel()
@@ -520,6 +542,8 @@ func TestAnchor(t *testing.T) {
 	if s.read("anchor") < newerAnchor {
 		t.Errorf("the anchor is %s, want at least %s", s.read("anchor"), newerAnchor)
 	}
+	s.use("", func(ring *kms.Keyring) { ok(t, ring.EnableKey(t.Context(), s.a)) }) // not counted
+	s.want(s.check("--anchor", "anchor"), 0, whole, "")
 	other := newScene(t)
 	other.write("anchor", newerAnchor)
 	other.want(other.check("--anchor", "anchor"), 2, "", "anchor: the number is of another ring")

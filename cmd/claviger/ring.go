@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/claviger/kms"
 	"github.com/claviger/kms/anchor"
+	"github.com/claviger/kms/audit"
 	"github.com/claviger/kms/keystore"
 	"github.com/claviger/kms/keystore/bolt"
 )
@@ -25,27 +28,37 @@ const (
 
 // ringFlags say which ring, and what opens it.
 type ringFlags struct {
-	store, ringID, anchor string
-	roots                 rootFlags
+	store, ringID, anchor, audit string
+	roots                        rootFlags
 }
 
-func (f *ringFlags) register(c *cobra.Command) {
+func (f *ringFlags) register(c *cobra.Command, access access) {
 	flags := c.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&f.store, "store", "", "the ring's key store: `bolt:FILE`")
 	f.roots.register(flags, "", "the ring's")
 	flags.StringVar(&f.ringID, "ring-id", "", "refuse any ring but the one of this `ID`")
 	flags.StringVar(&f.anchor, "anchor", "", "the ring's anchor: a `FILE` that package anchor has made")
+	if access == writing {
+		flags.StringVar(&f.audit, "audit", "", "append the events of what is done, as lines of JSON, to this `FILE`")
+	}
 }
 
 // An openRing is a ring with its store.
 type openRing struct {
 	*kms.Keyring
-	store keystore.Store
+	store  keystore.Store
+	opened []io.Closer
 }
 
 // open opens the ring that the flags name, and never makes one.
 func (f *ringFlags) open(ctx context.Context, in *secretInput, access access) (_ *openRing, err error) {
+	r := new(openRing)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.Close())
+		}
+	}()
 	cfg := kms.Config{RingID: f.ringID}
 	if cfg.Root, cfg.RecoveryRoots, err = f.roots.open(in); err != nil {
 		return nil, err
@@ -60,17 +73,28 @@ func (f *ringFlags) open(ctx context.Context, in *secretInput, access access) (_
 			cfg.Anchor = heldAnchor{file}
 		}
 	}
-	if cfg.Store, err = openStore(f.store, access); err != nil {
+	if f.audit != "" {
+		trail, err := os.OpenFile(f.audit, os.O_APPEND|os.O_CREATE|os.O_WRONLY|os.O_SYNC, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("--audit: %w", err)
+		}
+		r.opened = append(r.opened, trail)
+		cfg.Audit = audit.JSON(trail)
+	}
+	if r.store, err = openStore(f.store, access); err != nil {
 		return nil, err
 	}
-	ring, err := openExisting(ctx, cfg)
+	r.opened = append(r.opened, r.store)
+	cfg.Store = r.store
+	r.Keyring, err = openExisting(ctx, cfg)
 	if errors.Is(err, keystore.ErrReadOnly) && cfg.Anchor != nil {
 		err = fmt.Errorf("%w: the ring has never been opened with an anchor, and a check writes nothing: let a program, or claviger maintain, open it with the anchor first", err)
 	}
 	if err != nil {
-		return nil, errors.Join(err, cfg.Store.Close())
+		return nil, err
 	}
-	return &openRing{ring, cfg.Store}, nil
+	r.opened = append(r.opened, r.Keyring)
+	return r, nil
 }
 
 // openExisting opens a ring in a store that is not empty: kms.Open would make one there.
@@ -81,7 +105,14 @@ func openExisting(ctx context.Context, cfg kms.Config) (*kms.Keyring, error) {
 	return kms.Open(ctx, cfg)
 }
 
-func (r *openRing) Close() error { return errors.Join(r.Keyring.Close(), r.store.Close()) }
+// Close closes what was opened, the last first: the ring before its store.
+func (r *openRing) Close() error {
+	var errs []error
+	for _, c := range slices.Backward(r.opened) {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
+}
 
 // openStore opens a store that exists.
 func openStore(spec string, access access) (keystore.Store, error) {
@@ -93,7 +124,11 @@ func openStore(spec string, access access) (keystore.Store, error) {
 		if _, err := os.Stat(rest); err != nil { // bolt.Open would make it
 			return nil, fmt.Errorf("--store: %w", err)
 		}
-		return bolt.Open(rest, &bolt.Options{ReadOnly: access == reading})
+		store, err := bolt.Open(rest, &bolt.Options{ReadOnly: access == reading})
+		if err != nil {
+			return nil, err
+		}
+		return store, nil
 	case "memory":
 		return nil, errors.New("--store: a ring in memory is gone with the program that made it, and no other can open it: want bolt:FILE")
 	default:
@@ -109,7 +144,7 @@ func (heldAnchor) Advance(context.Context, string, uint64) error { return nil }
 // ringCommand makes a command that opens the ring, does something with it and closes it.
 func ringCommand(c *cobra.Command, access access, work func(c *cobra.Command, in *secretInput, ring *openRing) error) *cobra.Command {
 	f := new(ringFlags)
-	f.register(c)
+	f.register(c, access)
 	c.Args = noArguments
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		in := &secretInput{r: c.InOrStdin()}

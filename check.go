@@ -10,6 +10,7 @@ import (
 	"github.com/claviger/kms/internal/record"
 	"github.com/claviger/kms/keystore"
 	"github.com/claviger/kms/policy"
+	"github.com/claviger/kms/rootkey"
 )
 
 // A Problem is something that [Keyring.Check] found.
@@ -88,7 +89,7 @@ func (ch *checker) note(ctx context.Context, item string, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if !isDamage(err) && !errors.Is(err, errDisagree) {
+	if !isDamage(err) && !errors.Is(err, errDisagree) && !errors.Is(err, rootkey.ErrWrongKey) { // the wrap of an older domain key may be what is damaged
 		return err
 	}
 	if damage, ok := errors.AsType[*keystore.DamageError](err); ok && item == "" {

@@ -2,7 +2,9 @@ package kms_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +15,8 @@ import (
 	"github.com/claviger/kms/internal/bubble"
 	"github.com/claviger/kms/keystore"
 	"github.com/claviger/kms/keystore/memory"
+	"github.com/claviger/kms/rootkey"
+	"github.com/claviger/kms/rootkey/keyfile"
 )
 
 // replace puts a value in place of what a store holds, or removes it, as whoever controls the store can.
@@ -144,6 +148,29 @@ func TestCheckFindsWhatAStoreDid(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestCheckGoesOnBehindADomainKey: an older domain key whose wrap is damaged is told of with each record that needs it, and keeps nothing else from being looked at.
+func TestCheckGoesOnBehindADomainKey(t *testing.T) {
+	root := must(keyfile.Create(filepath.Join(t.TempDir(), "root.key")))(t)
+	f := open(t, func(c *kms.Config) { c.Root = root })
+	f.create()
+	old := itemNames(t, f.store, "domain/")[0]
+	check(t, f.RotateDomainKey(t.Context()))
+	sound := f.create()
+	wrap := slices.Clone(value(t, f.store, old))
+	wrap[len(wrap)-1] ^= 1
+	replace(t, f.store, old, wrap)
+	second := open(t, func(c *kms.Config) { c.Store, c.Root = f.store, root })
+	report, err := second.Check(t.Context())
+	if err != nil || report.Keys != 2 || len(report.Problems) == 0 || !errors.Is(report.Problems[0].Err, rootkey.ErrWrongKey) {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	for _, p := range report.Problems {
+		if strings.Contains(p.Record, sound.KeyID) {
+			t.Error(p)
+		}
 	}
 }
 

@@ -3,7 +3,13 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"io"
 	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +18,18 @@ import (
 
 	"github.com/claviger/kms/policy"
 )
+
+// TestMain lets the child of TestScale do its work.
+func TestMain(m *testing.M) {
+	child, err := reside(os.Stdout)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	if !child {
+		os.Exit(m.Run())
+	}
+}
 
 func newContests(t testing.TB) (*ring, []*contest) {
 	t.Helper()
@@ -228,6 +246,68 @@ func TestRunRefuses(t *testing.T) {
 			var out strings.Builder
 			if err := run(&out, c.rounds, c.span, c.filter); err == nil || out.Len() > 0 {
 				t.Errorf("%v, and it prints %q", err, out.String())
+			}
+		})
+	}
+}
+
+func TestScale(t *testing.T) {
+	var out strings.Builder
+	if err := scale(&out, 40, 50, 1, time.Microsecond); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`keyring is one of 40 keys`, `\nOpen and Close +\d+ ns.* 10 keys +\d+ ns`, `\nEncrypt by alias, cold +\d+ ns`, `\nMaintain, nothing due +\d+ ns`,
+		`\nCheck, .* with 10 keys, .* with 40\n`, `\n10 +50 +10000 `, `\n40 +50 +100 `} {
+		if !regexp.MustCompile(want).MatchString(out.String()) {
+			t.Errorf("it does not print %q but\n%s", want, out.String())
+		}
+	}
+	if runtime.GOOS == "linux" && !regexp.MustCompile(`\n40 +50 +100 +\d+ kB +\d+ kB`).MatchString(out.String()) {
+		t.Errorf("it does not tell what a child holds:\n%s", out.String())
+	}
+}
+
+// TestScaleIsVerified shows that the checks would notice a wrong result.
+func TestScaleIsVerified(t *testing.T) {
+	s, err := build(filepath.Join(t.TempDir(), "ring"), fewKeys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	verify := func(contests []*contest) {
+		t.Helper()
+		for _, c := range contests {
+			if err := c.verify(); err != nil {
+				t.Error(err)
+			}
+			if c.ours.check([]byte("wrong")) == nil || c.ours.check(nil) == nil {
+				t.Errorf("%s: the check takes anything", c.name)
+			}
+		}
+	}
+	verify(openContests(s, s))
+	u, end, err := s.use()
+	if err != nil {
+		t.Fatal(err)
+	}
+	verify(useContests(u, u))
+	if err := end(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestScaleRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		keys, rounds int
+		span         time.Duration
+	}{
+		{"too few keys", fewKeys - 1, 1, time.Millisecond},
+		{"no rounds", fewKeys, 0, time.Millisecond},
+		{"no time", fewKeys, 1, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if err := scale(io.Discard, c.keys, 1, c.rounds, c.span); err == nil {
+				t.Error("no error")
 			}
 		})
 	}

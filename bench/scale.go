@@ -123,7 +123,10 @@ type inUse struct {
 func (s *scaled) use() (u *inUse, end func() error, err error) {
 	u = &inUse{scaled: s}
 	var store kms.Config
-	warm, endWarm, err := open(s.folder, func(cfg *kms.Config) { store = *cfg })
+	warm, endWarm, err := open(s.folder, func(cfg *kms.Config) {
+		cfg.MaxStaleness = time.Minute // few keys are read again while they are measured
+		store = *cfg
+	})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -8,8 +8,11 @@ import (
 	"strings"
 )
 
-// walkPage is how many records a walk asks for at a time.
-const walkPage = 100
+// How many records a walk asks for: few at first, since many a walk ends with the first record that does not concern it.
+const (
+	walkFirst = 10
+	walkPage  = 100
+)
 
 // Walk yields every record of s that can be read and whose name begins with prefix, in the order of the names. In the place of what cannot be read it yields a
 // [*DamageError], with a zero Record, and goes on behind it. A DamageError without Resume, and every other error, is the last that it yields.
@@ -17,8 +20,8 @@ const walkPage = 100
 // The records are those of several Lists: what is changed during the walk may be seen as it was before or after.
 func Walk(ctx context.Context, s Store, prefix string) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		for after := ""; ; {
-			page, err := s.List(ctx, prefix, after, walkPage)
+		for after, limit := "", walkFirst; ; limit = walkPage {
+			page, err := s.List(ctx, prefix, after, limit)
 			damage, isDamage := errors.AsType[*DamageError](err)
 			if err != nil && !isDamage {
 				yield(Record{}, err)
@@ -48,7 +51,7 @@ func Walk(ctx context.Context, s Store, prefix string) iter.Seq2[Record, error] 
 					return
 				}
 				after = damage.Resume
-			case len(page) < walkPage:
+			case len(page) < limit:
 				return
 			}
 		}

@@ -115,12 +115,21 @@ func TestWalkStops(t *testing.T) {
 	if seen, err := walk(t, s, "p/"); len(seen) != 250 || err != nil {
 		t.Errorf("%d records, %v", len(seen), err)
 	}
-	for n := range 5 {
+	for _, tc := range []struct{ wanted, read int }{{1, 10}, {10, 10}, {11, 110}, {110, 110}, {111, 210}, {250, 250}} {
+		read := 0
+		l := &lister{list: func(prefix, after string, limit int) ([]keystore.Record, error) {
+			page, err := s.List(t.Context(), prefix, after, limit)
+			read += len(page)
+			return page, err
+		}}
 		i := 0
-		for range keystore.Walk(t.Context(), s, "p/") {
-			if i++; i > 50*n {
+		for range keystore.Walk(t.Context(), l, "p/") {
+			if i++; i == tc.wanted {
 				break
 			}
+		}
+		if i != tc.wanted || read != tc.read {
+			t.Errorf("for %d records it reads %d and shows %d, want %d read", tc.wanted, read, i, tc.read)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -7,6 +7,7 @@
 //   - linear_test.go records what concurrent clients were told, and has porcupine look for an order of the operations that explains it.
 //   - fault_test.go lets every single call of the store fail, lose its answer, or take effect late.
 //   - kill_test.go kills a process that works on a ring, again and again, and looks for what it was told is done.
+//   - scale_test.go counts what operations ask of the store in a ring of few keys and in one of many, and what memory many keys take.
 //
 // scripts/test runs a small size of each. KMS_SOAK=1 go test -race -v -timeout 30m ./stress runs the full sizes, and -v shows the counts.
 package stress

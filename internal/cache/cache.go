@@ -134,24 +134,30 @@ func (c *Cache[K, V]) Len() int {
 	return len(c.clock)
 }
 
+// add makes an entry. In a full cache it takes the place of the one that makes room, behind the hand, so that it has a whole turn to be read in.
 func (c *Cache[K, V]) add(b *atomic.Pointer[node[K, V]], key K, value V) {
-	if len(c.clock) == c.limit {
-		c.evict()
-	}
 	e := &entry[K, V]{key: key, value: value, place: len(c.clock)}
-	c.clock = append(c.clock, e)
+	if len(c.clock) < c.limit {
+		c.clock = append(c.clock, e)
+	} else {
+		old := c.idle()
+		c.tell(old)
+		c.unlink(old)
+		e.place = old.place
+		c.clock[e.place] = e
+	}
 	b.Store(&node[K, V]{entry: e, next: b.Load()})
 }
 
-// evict removes the first entry from the hand on that was not read since the hand last passed; after one turn every entry counts as not read.
-func (c *Cache[K, V]) evict() {
+// idle returns the first entry from the hand on that was not read since the hand last passed, and moves the hand behind it; after one turn every entry counts as not
+// read.
+func (c *Cache[K, V]) idle() *entry[K, V] {
 	for {
-		c.hand %= len(c.clock)
-		if e := c.clock[c.hand]; !e.used.Swap(false) {
-			c.remove(e)
-			return
+		e := c.clock[c.hand%len(c.clock)]
+		c.hand = e.place + 1
+		if !e.used.Swap(false) {
+			return e
 		}
-		c.hand++
 	}
 }
 

@@ -145,3 +145,39 @@ func TestOnRemove(t *testing.T) {
 		t.Errorf("removed %v", removed)
 	}
 }
+
+// What nobody reads makes room in the order in which it came.
+func TestOldestMakesRoom(t *testing.T) {
+	var removed []int
+	c := cache.New[int, int](8).OnRemove(func(v int) { removed = append(removed, v) })
+	for n := range 40 {
+		c.Put(n, n)
+	}
+	for i, n := range removed {
+		if i != n {
+			t.Fatalf("removed %v", removed)
+		}
+	}
+	if len(removed) != 32 {
+		t.Errorf("removed %d, want 32", len(removed))
+	}
+}
+
+// A few keys that are read in turn are all found, however many others have filled the cache before.
+func TestFewAmongMany(t *testing.T) {
+	c := cache.New[int, int](100)
+	for n := range 1000 {
+		c.GetOrAdd(n, n)
+		c.Get(n)
+	}
+	missed := 0
+	for i := range 100 {
+		if _, ok := c.Get(-1 - i%10); !ok {
+			c.Put(-1-i%10, i)
+			missed++
+		}
+	}
+	if missed != 10 {
+		t.Errorf("ten keys were missed %d times", missed)
+	}
+}

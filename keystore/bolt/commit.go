@@ -84,6 +84,7 @@ func (s *Store) commit(group []*member) {
 	if len(g.effects) > 0 {
 		unwritten = s.write(g)
 	}
+	s.queue.release(group)
 	for i, m := range group {
 		if unwritten != nil && (errs[i] == nil || errors.Is(errs[i], keystore.ErrConflict)) {
 			revisions[i], errs[i] = 0, unwritten // a conflict too, for it may have been one with a change that is not made

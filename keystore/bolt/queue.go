@@ -12,6 +12,7 @@ import (
 const (
 	maxGroupMembers = 256
 	maxGroupLen     = 4 << 20 // bytes of names and values
+	maxYields       = 256     // while those of the last group come back
 )
 
 // A queue gathers commits while a group of earlier ones is being written. There is no goroutine of its own: whoever gets the turn leads, and commits for all that
@@ -21,7 +22,7 @@ type queue struct {
 
 	mu      sync.Mutex // guards the rest
 	waiting []*member
-	last    int // members of the last group
+	hoped   int // how many wait when all of the last group have come back
 }
 
 // A member is one Commit. rev and err are set before done is closed.
@@ -66,12 +67,19 @@ func (q *queue) leave(m *member) bool {
 	return true
 }
 
-// gather lets those who were told of the last group come back before the next one is taken. Without it every other group would be a single member: the one
-// caller that was quick enough. It gives way a few times and never waits.
+// release counts on the members of a group, who are about to be told, to come back.
+func (q *queue) release(group []*member) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.hoped = len(q.waiting) + len(group)
+}
+
+// gather lets those who were told of the last group come back before the next one is taken. Without it groups would be small: the one caller that was quick enough, or
+// two halves of all callers in turn. It gives way a few times and never waits.
 func (q *queue) gather() {
-	for range 64 {
+	for range maxYields {
 		q.mu.Lock()
-		complete := len(q.waiting) >= q.last
+		complete := len(q.waiting) >= q.hoped
 		q.mu.Unlock()
 		if complete {
 			return
@@ -99,6 +107,5 @@ func (q *queue) take() []*member {
 		length += m.len
 	}
 	q.waiting = slices.Delete(q.waiting, 0, n)
-	q.last = len(group)
 	return group
 }

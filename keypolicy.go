@@ -33,11 +33,11 @@ func (v *violations) policy(member, text string) {
 }
 
 // parseKeyPolicy compiles a key policy that a caller wants to store, and refuses what key policies may not hold.
-func parseKeyPolicy(text string) (*PolicyDocument, error) {
+func (c *core) parseKeyPolicy(text string) (*PolicyDocument, error) {
 	if len(text) > maxPolicyBytes {
 		return nil, faultf(ErrLimitExceeded, "The key policy has %d bytes, and the limit is %d.", len(text), maxPolicyBytes)
 	}
-	doc, err := policy.Parse(text, policy.KeyPolicy)
+	doc, err := c.compile(text)
 	if err != nil {
 		return nil, &fault{code: ErrMalformedPolicy, message: err.Error(), cause: err}
 	}
@@ -138,7 +138,7 @@ func (k *Keyring) DefaultPolicy(administrators, users []Caller) (string, error) 
 		more = append(more, allowStatement("Allow use of the key", arns, userActions), grants)
 	}
 	text := k.c.ring.defaultPolicy(more...)
-	if _, err := parseKeyPolicy(text); err != nil {
+	if _, err := k.c.parseKeyPolicy(text); err != nil {
 		return "", fmt.Errorf("kms: DefaultPolicy: %w", err)
 	}
 	return text, nil
@@ -193,7 +193,7 @@ func (c *Client) PutKeyPolicy(ctx context.Context, ref string, in PutKeyPolicyIn
 	v.policy("policy", in.Policy)
 	req.invalid = v.err()
 	return c.changeKey(ctx, &opPutKeyPolicy, req, func(a admitted, next *keyRecord) (bool, error) {
-		doc, err := parseKeyPolicy(a.req.policy)
+		doc, err := a.client.c.parseKeyPolicy(a.req.policy)
 		if err == nil && !a.req.bypass {
 			err = a.checkLockout(doc, next)
 		}

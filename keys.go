@@ -114,7 +114,7 @@ func (c *Client) CreateKey(ctx context.Context, in CreateKeyInput) (KeyMetadata,
 			description: a.req.description, policy: a.req.policy, tags: sortedTags(a.req.tags)}
 		if r.policy == "" {
 			r.policy = core.ring.defaultPolicy()
-		} else if doc, err := parseKeyPolicy(r.policy); err != nil {
+		} else if doc, err := core.parseKeyPolicy(r.policy); err != nil {
 			return KeyMetadata{}, err
 		} else if !a.req.bypass {
 			if err := a.checkLockout(doc, r); err != nil {
@@ -126,10 +126,7 @@ func (c *Client) CreateKey(ctx context.Context, in CreateKeyInput) (KeyMetadata,
 		if err != nil {
 			return KeyMetadata{}, err
 		}
-		k, err := core.snapshot(r, source{})
-		if err != nil {
-			return KeyMetadata{}, err
-		}
+		k := &key{keyRecord: r, arn: core.ring.keyARN(id)}
 		meta := k.metadata(core.ring.account)
 		a.addResource(k)
 		a.respondKey(meta)

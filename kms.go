@@ -21,6 +21,7 @@ import (
 	"github.com/claviger/kms/internal/testhook"
 	"github.com/claviger/kms/keystore"
 	"github.com/claviger/kms/keystore/memory"
+	"github.com/claviger/kms/policy"
 	"github.com/claviger/kms/rootkey"
 )
 
@@ -89,6 +90,7 @@ const (
 
 	maxMaxStaleness     = time.Minute
 	leastSightings      = 4096
+	mostDocuments       = 256
 	leastRotationPeriod = time.Hour
 )
 
@@ -164,14 +166,15 @@ type core struct {
 	clock clock
 	gate  gate
 
-	keys    *cache.Cache[keyID, *slot]
-	seen    *cache.Cache[keyID, sighting]  // generations, also of keys that were evicted
-	seeing  sync.Mutex                     // held while seen is advanced
-	order   atomic.Uint64                  // counts sightings and reads; see sighting
-	misses  *cache.Cache[keyID, stamp]     // ids that were not found
-	refs    *cache.Cache[string, referent] // what references named
-	flights flights
-	calls   sync.Pool // of *call
+	keys      *cache.Cache[keyID, *slot]
+	seen      *cache.Cache[keyID, sighting]          // generations, also of keys that were evicted
+	seeing    sync.Mutex                             // held while seen is advanced
+	order     atomic.Uint64                          // counts sightings and reads; see sighting
+	misses    *cache.Cache[keyID, stamp]             // ids that were not found
+	refs      *cache.Cache[string, referent]         // what references named
+	documents *cache.Cache[string, *policy.Document] // key policies by their text
+	flights   flights
+	calls     sync.Pool // of *call
 
 	maintenance maintenance
 }
@@ -210,15 +213,16 @@ func Open(ctx context.Context, cfg Config) (*Keyring, error) {
 		return nil, fmt.Errorf("kms: open: %w", err)
 	}
 	c := &core{
-		cfg:     cfg,
-		ring:    ring,
-		vault:   vault{store: cfg.Store, index: ring.index},
-		clock:   clock{now: cfg.Now, base: time.Now()},
-		keys:    cache.New[keyID, *slot](cfg.CacheSize).OnRemove((*slot).retire),
-		seen:    cache.New[keyID, sighting](max(4*cfg.CacheSize, leastSightings)),
-		misses:  cache.New[keyID, stamp](1024),
-		refs:    cache.New[string, referent](cfg.CacheSize),
-		flights: flights{running: make(map[keyID]*flight)},
+		cfg:       cfg,
+		ring:      ring,
+		vault:     vault{store: cfg.Store, index: ring.index},
+		clock:     clock{now: cfg.Now, base: time.Now()},
+		keys:      cache.New[keyID, *slot](cfg.CacheSize).OnRemove((*slot).retire),
+		seen:      cache.New[keyID, sighting](max(4*cfg.CacheSize, leastSightings)),
+		misses:    cache.New[keyID, stamp](1024),
+		refs:      cache.New[string, referent](cfg.CacheSize),
+		documents: cache.New[string, *policy.Document](min(cfg.CacheSize, mostDocuments)),
+		flights:   flights{running: make(map[keyID]*flight)},
 	}
 	c.sealing.Store(ring.sealing)
 	c.domains.init(cfg.roots())

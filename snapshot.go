@@ -217,7 +217,7 @@ func (c *core) openKey(ctx context.Context, id keyID, sealed keystore.Record) (*
 
 // snapshot makes a snapshot of a record, which must not be changed any more.
 func (c *core) snapshot(r *keyRecord, from source) (*key, error) {
-	doc, err := policy.Parse(r.policy, policy.KeyPolicy)
+	doc, err := c.compile(r.policy)
 	if err != nil {
 		return nil, fmt.Errorf("record %s: its policy: %w", keyItem(r.id), errBody)
 	}
@@ -231,6 +231,18 @@ func (c *core) snapshot(r *keyRecord, from source) (*key, error) {
 		k.materials = new(materials)
 	}
 	return k, nil
+}
+
+// compile returns a key policy, compiled. Many keys have the same one, which they share.
+func (c *core) compile(text string) (*policy.Document, error) {
+	if doc, ok := c.documents.Get(text); ok {
+		return doc, nil
+	}
+	doc, err := policy.Parse(text, policy.KeyPolicy)
+	if err == nil {
+		c.documents.Put(text, doc)
+	}
+	return doc, err
 }
 
 // publish makes k the snapshot of its key, unless a newer one is known, and returns the one that is. current is when k is known to have been current.

@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"github.com/claviger/kms"
+	"github.com/claviger/kms/internal/bubble"
+	"github.com/claviger/kms/keystore"
+	"github.com/claviger/kms/keystore/memory"
 )
 
 // TestNoCiphertextIsLost: under load, with eviction, rotation, disabling, deletion and Close going on, what was encrypted decrypts.
@@ -219,4 +222,44 @@ func TestClientsAreViews(t *testing.T) {
 	if err := dry.DisableKey(t.Context(), key.ARN); err == nil || !strings.Contains(err.Error(), "The request would have succeeded, but the DryRun option is set.") {
 		t.Error(err)
 	}
+}
+
+// TestChangesOfOneProcessDoNotMeet: keys are counted in totals that many of them share; changes that come together are neither made nor recorded twice for that.
+func TestChangesOfOneProcessDoNotMeet(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		const creators, each = 64, 8 // so that two are often in one of 256 totals
+		store := &tardyStore{Store: memory.New()}
+		f := open(t, func(c *kms.Config) { c.Store = store })
+		store.commits.Store(0)
+		before := len(f.trail.Events())
+		var wg sync.WaitGroup
+		for range creators {
+			wg.Go(func() {
+				for range each {
+					if _, err := f.CreateKey(t.Context(), kms.CreateKeyInput{}); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if n := store.commits.Load(); n != creators*each {
+			t.Errorf("%d commits for %d keys", n, creators*each)
+		}
+		if n := len(f.trail.Events()) - before; n != creators*each {
+			t.Errorf("%d events for %d keys", n, creators*each)
+		}
+	})
+}
+
+// A tardyStore takes its time for a commit, and counts.
+type tardyStore struct {
+	keystore.Store
+	commits atomic.Int64
+}
+
+func (s *tardyStore) Commit(ctx context.Context, changes []keystore.Change) (keystore.Revision, error) {
+	s.commits.Add(1)
+	time.Sleep(time.Millisecond)
+	return s.Store.Commit(ctx, changes)
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/claviger/kms/internal/record"
 	"github.com/claviger/kms/keystore"
@@ -122,11 +123,57 @@ func (r totalRecord) plus(c *count) totalRecord {
 
 // totals remembers the totals as they were last read or written, so that a change does not have to read them.
 type totals struct {
-	mu    sync.Mutex // guards known
+	mu    sync.Mutex // guards what follows
 	known [256]struct {
 		total totalRecord
 		from  source
 		known bool
+	}
+	turns [256]chan struct{} // of the change that is being committed in a bucket, closed when it is settled; nil if there is none
+}
+
+// turnTime is how long a change waits for those of its buckets that are being committed.
+const turnTime = 100 * time.Millisecond
+
+// take waits for the turns of a change in its buckets, which it gives in their order, and returns what gives them back. Of two changes at a time one would conflict,
+// and be made and recorded again. It does not wait for long: what a store holds up holds up nothing else, which may conflict then.
+func (t *totals) take(ctx context.Context, buckets []bucket) (give func()) {
+	ctx, cancel := context.WithTimeout(ctx, turnTime)
+	defer cancel()
+	turn := make(chan struct{})
+	for i, at := range buckets {
+		if !t.await(ctx, at, turn) {
+			buckets = buckets[:i]
+			break
+		}
+	}
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		for _, at := range buckets {
+			t.turns[at] = nil
+		}
+		close(turn)
+	}
+}
+
+// await makes turn the one of a bucket when there is no other, and reports whether it did.
+func (t *totals) await(ctx context.Context, at bucket, turn chan struct{}) bool {
+	for {
+		t.mu.Lock()
+		before := t.turns[at]
+		if before == nil {
+			t.turns[at] = turn
+		}
+		t.mu.Unlock()
+		if before == nil {
+			return true
+		}
+		select {
+		case <-before:
+		case <-ctx.Done():
+			return false
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync/atomic"
 
@@ -152,15 +153,7 @@ func (b *batch) remove(kind, item string, from source) {
 //
 // The domain key that sealed the batch must still be the one that seals, or the batch conflicts: nothing is ever written under a key that is being retired.
 func (v *vault) settle(ctx context.Context, b *batch) (keystore.Revision, error) {
-	totals, err := b.total(ctx)
-	if err != nil {
-		return 0, err
-	}
-	revision, err := v.store.Commit(ctx, append(b.changes, b.sealing.check()))
-	if errors.Is(err, keystore.ErrUnknown) {
-		revision, err = v.lookUp(ctx, b, err)
-	}
-	v.totals.settled(totals, revision, err)
+	revision, err := v.commit(ctx, b)
 	if errors.Is(err, keystore.ErrConflict) {
 		if lost := v.refresh(ctx); lost != nil { // trying again would conflict again
 			return 0, lost
@@ -171,6 +164,21 @@ func (v *vault) settle(ctx context.Context, b *batch) (keystore.Revision, error)
 			err = fmt.Errorf("%w: the change could not be anchored: %w", keystore.ErrUnknown, err)
 		}
 	}
+	return revision, err
+}
+
+// commit commits a batch with its totals, and learns from the answer what they are.
+func (v *vault) commit(ctx context.Context, b *batch) (keystore.Revision, error) {
+	defer v.totals.take(ctx, slices.Sorted(maps.Keys(b.counts)))()
+	totals, err := b.total(ctx)
+	if err != nil {
+		return 0, err
+	}
+	revision, err := v.store.Commit(ctx, append(b.changes, b.sealing.check()))
+	if errors.Is(err, keystore.ErrUnknown) {
+		revision, err = v.lookUp(ctx, b, err)
+	}
+	v.totals.settled(totals, revision, err)
 	return revision, err
 }
 

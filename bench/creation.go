@@ -15,10 +15,10 @@ import (
 	"github.com/claviger/kms/rootkey/keyfile"
 )
 
-// together is how many goroutines create keys at a time, and so how many keys one operation of the contest creates.
-const together = 16
+// One operation of the contest is that `together` goroutines create `each` keys one after the other.
+const together, each = 16, 8
 
-// creationContests create keys durably, sixteen at a time. The other puts sixteen small records into a file by one bbolt transaction each, also from as many goroutines.
+// creationContests create keys durably. The other puts as many small records into a file from as many goroutines, by one bbolt transaction each.
 func creationContests(r *ring, _ *peers) ([]*contest, error) {
 	dir, err := os.MkdirTemp("", "claviger-bench-")
 	if err != nil {
@@ -49,7 +49,7 @@ func creationContests(r *ring, _ *peers) ([]*contest, error) {
 		return nil, err
 	}
 	return []*contest{{
-		name: "16 keys created durably by 16 goroutines",
+		name: "128 keys created durably by 16 goroutines",
 		ours: &way{
 			name: nameOurs, few: 2,
 			op: func() ([]byte, error) {
@@ -87,13 +87,19 @@ func creationContests(r *ring, _ *peers) ([]*contest, error) {
 	}}, nil
 }
 
-// atOnce does something in as many goroutines as there are, and returns what one of them did.
+// atOnce does something in all goroutines, and returns what one of them did.
 func atOnce(f func() ([]byte, error)) ([]byte, error) {
 	var results [together][]byte
 	var errs [together]error
 	var wg sync.WaitGroup
 	for i := range together {
-		wg.Go(func() { results[i], errs[i] = f() })
+		wg.Go(func() {
+			for range each {
+				if results[i], errs[i] = f(); errs[i] != nil {
+					return
+				}
+			}
+		})
 	}
 	wg.Wait()
 	return results[0], errors.Join(errs[:]...)

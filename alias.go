@@ -250,27 +250,36 @@ func (c *Client) ListAliasesPage(ctx context.Context, ref string, in PageInput) 
 			if err != nil {
 				return AliasListEntry{}, false, err
 			}
-			return aliasEntry(ctx, a, item)
+			e, listed, err := aliasEntry(ctx, a, item)
+			if e.TargetKeyID != "" && e.TargetKeyID != a.keys[0].id.String() { // likewise
+				listed = false
+			}
+			return e, listed, err
 		})
 }
 
 // aliasEntry makes an entry of an alias's record. An alias that its key does not know, or whose key is gone, is not listed.
 func aliasEntry(ctx context.Context, a admitted, item keystore.Record) (AliasListEntry, bool, error) {
+	c := a.client.c
 	var r aliasRecord
-	if _, _, err := a.client.c.open(ctx, kindAlias, item.Name, item, &r); err != nil {
+	if _, _, err := c.open(ctx, kindAlias, item.Name, item, &r); err != nil {
 		// One damaged record must not hide the others. It is listed without what it points to.
-		return AliasListEntry{AliasName: item.Name, AliasARN: a.client.c.ring.aliasARN(item.Name)}, true, nil
+		return AliasListEntry{AliasName: item.Name, AliasARN: c.ring.aliasARN(item.Name)}, true, nil
 	}
-	k, err := a.client.c.load(ctx, r.target, a.client.c.clock.stamp())
+	now := c.clock.stamp()
+	k, err := c.load(ctx, r.target, now)
+	if err == nil && !k.hasAlias(item.Name, a.now) { // it may have got it since it was read
+		k, err = c.reload(ctx, r.target, now.mono)
+	}
 	switch {
 	case errors.Is(err, errNoKey):
 		return AliasListEntry{}, false, nil
 	case errors.Is(err, record.ErrDamaged), errors.Is(err, keystore.ErrDamaged):
-		return AliasListEntry{AliasName: item.Name, AliasARN: a.client.c.ring.aliasARN(item.Name), TargetKeyID: r.target.String()}, true, nil
+		return AliasListEntry{AliasName: item.Name, AliasARN: c.ring.aliasARN(item.Name), TargetKeyID: r.target.String()}, true, nil
 	case err != nil:
 		return AliasListEntry{}, false, err
 	}
-	e := AliasListEntry{AliasName: item.Name, AliasARN: a.client.c.ring.aliasARN(item.Name), TargetKeyID: r.target.String(),
+	e := AliasListEntry{AliasName: item.Name, AliasARN: c.ring.aliasARN(item.Name), TargetKeyID: r.target.String(),
 		CreationDate: unixTime(r.created), LastUpdatedDate: unixTime(r.updated)}
 	return e, k.hasAlias(item.Name, a.now), nil
 }

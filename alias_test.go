@@ -155,3 +155,21 @@ func TestRequestAlias(t *testing.T) {
 	wantCode(t, err, kms.ErrAccessDenied)
 	must(app.Decrypt(t.Context(), ciphertext, nil, kms.WithKey("alias/app-1")))(t)
 }
+
+// TestMovedAliasIsListedOnce: an alias that another process has moved a moment ago is listed with its new key, and with no other.
+func TestMovedAliasIsListedOnce(t *testing.T) {
+	mover := open(t)
+	f := open(t, func(c *kms.Config) { c.Store = mover.store })
+	a, b := mover.create(), mover.create()
+	check(t, mover.CreateAlias(t.Context(), "alias/x", a.ARN))
+	for _, k := range []kms.KeyMetadata{a, b} { // now this ring knows them as they are
+		must(f.DescribeKey(t.Context(), k.ARN))(t)
+	}
+	check(t, mover.UpdateAlias(t.Context(), "alias/x", b.ARN))
+	if got := all(t, f.ListAliases(t.Context(), a.ARN)); len(got) != 0 {
+		t.Errorf("of the key that had it: %+v", got)
+	}
+	if got := all(t, f.ListAliases(t.Context(), "")); len(got) != 1 || got[0].TargetKeyID != b.KeyID {
+		t.Errorf("of the ring: %+v", got)
+	}
+}

@@ -234,7 +234,7 @@ func (ch *checker) versions(ctx context.Context, r *keyRecord) error {
 			return broken("version %d is missing in its index", n)
 		}
 		var v versionRecord
-		_, plain, err := ch.read(ctx, kindVersion, versionPrefix(r.id)+index.id.String(), &v)
+		_, plain, err := ch.read(ctx, kindVersion, versionItem(r.id, index.id), &v)
 		if errors.Is(err, keystore.ErrNotFound) {
 			return broken("the material of version %d is missing", n)
 		}

@@ -105,6 +105,8 @@ func (m *materials) keep(old *material) {
 
 func versionPrefix(id keyID) string { return kindVersion + "/" + id.String() + "/" }
 
+func versionItem(id keyID, m materialID) string { return versionPrefix(id) + m.String() }
+
 func indexPrefix(id keyID) string { return kindIndex + "/" + id.String() + "/" }
 
 // indexItem names the index record of the n-th version; names order as numbers do.
@@ -115,12 +117,16 @@ func (c *core) currentMaterial(ctx context.Context, k *key) (*material, error) {
 	if m := k.materials.current.Load(); m != nil && m.id == k.current {
 		return m, nil
 	}
-	m, err := c.readMaterial(ctx, k, k.current[:])
+	sealed, err := c.store.Get(ctx, versionItem(k.id, k.current))
+	if errors.Is(err, keystore.ErrNotFound) {
+		return nil, fmt.Errorf("record %s: %w: its current material is missing", keyItem(k.id), record.ErrDamaged)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if m == nil || m.id != k.current {
-		return nil, fmt.Errorf("record %s: %w: its current material is missing", keyItem(k.id), record.ErrDamaged)
+	m, err := c.openMaterial(ctx, k.id, sealed, k.current[:])
+	if err != nil {
+		return nil, err
 	}
 	k.materials.setCurrent(m)
 	return m, nil
@@ -178,7 +184,7 @@ func (c *core) openMaterial(ctx context.Context, id keyID, sealed keystore.Recor
 	}
 	defer clear(plain)
 	m, err := newMaterial(id, r.number, bytes.Clone(r.material))
-	if err != nil || m.id != r.id || sealed.Name != versionPrefix(id)+r.id.String() || !bytes.HasPrefix(r.id[:], prefix) {
+	if err != nil || m.id != r.id || sealed.Name != versionItem(id, r.id) || !bytes.HasPrefix(r.id[:], prefix) {
 		return nil, fmt.Errorf("record %s: %w", sealed.Name, record.ErrDamaged)
 	}
 	return m, nil
@@ -194,7 +200,7 @@ func (c *core) addVersion(b *batch, r *keyRecord, now int64, kind RotationType, 
 	}
 	r.current, r.versions = m.id, m.number
 	err = m.secret.Use(func(raw []byte) error {
-		b.put(kindVersion, versionPrefix(r.id)+m.id.String(), source{}, &versionRecord{
+		b.put(kindVersion, versionItem(r.id, m.id), source{}, &versionRecord{
 			number: m.number, id: m.id, material: raw, created: now, rotation: kind, previous: previous,
 		})
 		return nil
@@ -215,7 +221,7 @@ func (r *versionRecord) digest(id keyID) [32]byte {
 
 // lastDigest returns the digest of a key's newest version, for the next one to carry.
 func (c *core) lastDigest(ctx context.Context, r *keyRecord) ([32]byte, error) {
-	item := versionPrefix(r.id) + r.current.String()
+	item := versionItem(r.id, r.current)
 	var last versionRecord
 	_, plain, err := c.read(ctx, kindVersion, item, &last)
 	if err != nil {

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
+	"strings"
 
 	"golang.org/x/crypto/cryptobyte"
 
@@ -106,9 +108,15 @@ func (d *domainRecord) associatedData(root string) []byte {
 	return append(ad, root...)
 }
 
-// open unwraps the domain key with the first root that can.
+// open unwraps the domain key with the first root that can. Its error tells what became of every root, and which roots would do.
 func (d *domainRecord) open(ctx context.Context, roots []rootkey.Root) (secret.Bytes, error) {
-	err := fmt.Errorf("%w: no wrap of domain key %v is for a root that was given", rootkey.ErrWrongKey, d.id)
+	var err error
+	failed := func(root string, why error) {
+		if why = fmt.Errorf("root %q: %w", root, why); err != nil {
+			why = fmt.Errorf("%w; %w", err, why)
+		}
+		err = why
+	}
 	for _, root := range roots {
 		for _, w := range d.wraps {
 			if w.root != rootkey.Name(root) {
@@ -116,18 +124,32 @@ func (d *domainRecord) open(ctx context.Context, roots []rootkey.Root) (secret.B
 			}
 			key, openErr := root.DecryptWithContext(ctx, w.text, d.associatedData(w.root))
 			if openErr != nil {
-				err = fmt.Errorf("root %q: %w", w.root, openErr)
+				failed(w.root, openErr)
 				continue
 			}
 			if len(key) != sha256.Size {
 				clear(key)
-				err = fmt.Errorf("root %q: %w: a domain key of the wrong length", w.root, record.ErrDamaged)
+				failed(w.root, fmt.Errorf("%w: a domain key of the wrong length", record.ErrDamaged))
 				continue
 			}
 			return secret.New(key), nil
 		}
 	}
-	return secret.Bytes{}, err
+	if err == nil {
+		err = fmt.Errorf("%w: no root of its name was given", rootkey.ErrWrongKey)
+	}
+	return secret.Bytes{}, fmt.Errorf("%w; it is wrapped under %s", err, d.rootNames())
+}
+
+// rootNames lists the roots for people. The store has chosen the names.
+func (d *domainRecord) rootNames() string {
+	var names []string
+	for _, w := range d.wraps {
+		if name := strconv.Quote(w.root); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // wrap adds a wrap of the domain key for each root, opening each before it is trusted.

@@ -44,7 +44,7 @@ func TestReopen(t *testing.T) {
 		"partition":   {func(c *kms.Config) { c.Partition = "aws-cn" }, "partition"},
 		"ring":        {func(c *kms.Config) { c.RingID = strings.Repeat("0", 32) }, "pins another"},
 		"root":        {func(c *kms.Config) { c.Root = newGCMRoot(t, gcmKey(2)) }, "root"},
-		"root's name": {func(c *kms.Config) { c.Root = rootkey.WithName("other", root) }, "no wrap"},
+		"root's name": {func(c *kms.Config) { c.Root = rootkey.WithName("other", root) }, "no root of its name was given"},
 	} {
 		cfg := kms.Config{Store: store, Root: root}
 		tc.change(&cfg)
@@ -119,6 +119,32 @@ func TestAnyRootOpens(t *testing.T) {
 	_, err := kms.Open(t.Context(), kms.Config{Store: store, Root: rootkey.WithName("vault", newGCMRoot(t, gcmKey(2)))})
 	if err == nil {
 		t.Error("a root opens a wrap that is not its own")
+	}
+}
+
+// TestRootsThatDoNotOpenAreTold: whoever gives the wrong roots learns what became of each, and which would do.
+func TestRootsThatDoNotOpenAreTold(t *testing.T) {
+	store := memory.New()
+	named := func(name string, key byte) rootkey.Root { return rootkey.WithName(name, newGCMRoot(t, gcmKey(key))) }
+	ring := must(kms.Open(t.Context(), kms.Config{Store: store, Root: named("main", 1), RecoveryRoots: []rootkey.Root{named("safe", 2), named("vault", 3)}}))(t)
+	check(t, ring.Close())
+	for _, tc := range []struct {
+		roots []rootkey.Root
+		want  []string
+	}{
+		{[]rootkey.Root{named("other", 1)}, []string{"no root of its name was given", `wrapped under "main", "safe", "vault"`}},
+		{[]rootkey.Root{named("main", 9)}, []string{`root "main": `, `wrapped under "main", "safe", "vault"`}},
+		{[]rootkey.Root{named("safe", 9), named("vault", 9)}, []string{`root "safe": `, `root "vault": `}},
+	} {
+		_, err := kms.Open(t.Context(), kms.Config{Store: store, Root: tc.roots[0], RecoveryRoots: tc.roots[1:]})
+		if isWrong := errors.Is(err, rootkey.ErrWrongKey); isWrong != (rootkey.Name(tc.roots[0]) == "other") { // the others say what their AEAD says
+			t.Errorf("%v matches rootkey.ErrWrongKey: %t", err, isWrong)
+		}
+		for _, want := range tc.want {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v, want %q", err, want)
+			}
+		}
 	}
 }
 

@@ -408,7 +408,7 @@ func TestFlags(t *testing.T) {
 		{canary + "\n", []string{"--passphrase-file", "-"}, 0, whole, ""},
 		{s.read("spare.key"), []string{"--key-file", "recovery=-"}, 0, whole, ""},
 		{"", []string{"--key-file", "recovery=spare.key"}, 0, whole, ""},
-		{"", []string{"--key-file", "spare.key"}, 2, "", "no wrap of domain key"},
+		{"", []string{"--key-file", "spare.key"}, 2, "", "no root of its name was given; it is wrapped under \"passphrase\", \"recovery\""},
 		{canary + "\n", []string{"--passphrase-file", "-", "--recovery-key-file", "-"}, 2, "", "the standard input can give one secret only"},
 		{strings.Repeat(canary, 999), []string{"--passphrase-file", "-"}, 2, "", "gives more than 4096 bytes"},
 		{canary + "\n" + canary, []string{"--passphrase-file", "-"}, 2, "", "want one line"},

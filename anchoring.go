@@ -98,11 +98,11 @@ func (c *core) openAnchor(ctx context.Context, ring source) error {
 			return err
 		}
 	case errors.Is(err, keystore.ErrNotFound):
-		return ErrRolledBack
+		return fmt.Errorf("%w: the anchor stands at %d, and the store knows of no anchor", ErrRolledBack, n)
 	case err != nil:
 		return err
 	case a.from.generation < n:
-		return ErrRolledBack
+		return fmt.Errorf("%w: the anchor stands at %d, and the store at %d", ErrRolledBack, n, a.from.generation)
 	}
 	if ring.before(a.entry(ringEntry)) {
 		return errRolledBack(ringItem)

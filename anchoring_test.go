@@ -116,6 +116,58 @@ func TestAnchorRefusesEveryRollback(t *testing.T) {
 	}
 }
 
+// TestAnAnchoredRingIsNotMadeAnew: where an anchor says that there was a ring, an empty store is refused and stays empty.
+func TestAnAnchoredRingIsNotMadeAnew(t *testing.T) {
+	a := must(anchor.Create(filepath.Join(t.TempDir(), "anchor")))(t)
+	open(t, func(c *kms.Config) { c.Anchor = a }).create()
+	for name, an := range map[string]anchor.Anchor{"of another ring": a, "of any ring": numberAnchor(1)} {
+		store := memory.New()
+		_, err := kms.Open(t.Context(), kms.Config{Store: store, Root: newGCMRoot(t, gcmKey(1)), Anchor: an})
+		if !errors.Is(err, kms.ErrRolledBack) || !strings.Contains(err.Error(), "the store is empty") {
+			t.Errorf("an anchor %s: %v", name, err)
+		}
+		if items := itemNames(t, store, ""); len(items) != 0 {
+			t.Errorf("an anchor %s: the store holds %q", name, items)
+		}
+	}
+}
+
+// A numberAnchor is a number, and takes every ring for its own.
+type numberAnchor uint64
+
+func (n numberAnchor) Load(context.Context, string) (uint64, error)  { return uint64(n), nil }
+func (n numberAnchor) Advance(context.Context, string, uint64) error { return nil }
+
+// A lateAnchor is asked only after something else was done.
+type lateAnchor struct {
+	anchor.Anchor
+	before func()
+}
+
+func (a lateAnchor) Load(ctx context.Context, ring string) (uint64, error) {
+	a.before()
+	return a.Anchor.Load(ctx, ring)
+}
+
+// TestAnotherProcessBeginsTheAnchor: who finds the store empty, and the anchor begun by another process that was quicker, opens the ring of that process.
+func TestAnotherProcessBeginsTheAnchor(t *testing.T) {
+	store, a := memory.New(), must(anchor.Create(filepath.Join(t.TempDir(), "anchor")))(t)
+	cfg := kms.Config{Store: store, Root: newGCMRoot(t, gcmKey(1)), Anchor: a}
+	var id string
+	slow := cfg
+	slow.Anchor = lateAnchor{a, sync.OnceFunc(func() {
+		ring := must(kms.Open(t.Context(), cfg))(t)
+		id = ring.ID()
+		must(ring.CreateKey(t.Context(), kms.CreateKeyInput{}))(t)
+		check(t, ring.Close())
+	})}
+	ring := must(kms.Open(t.Context(), slow))(t)
+	defer ring.Close()
+	if ring.ID() != id {
+		t.Errorf("opened ring %s, want %s", ring.ID(), id)
+	}
+}
+
 // TestAnchorSharedByRings: several processes with one anchor see each other's changes, and Check finds all in order.
 func TestAnchorSharedByRings(t *testing.T) {
 	a, store := must(anchor.Create(filepath.Join(t.TempDir(), "anchor")))(t), memory.New()

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/claviger/kms/anchor"
 	"github.com/claviger/kms/internal/record"
 	"github.com/claviger/kms/internal/secret"
 	"github.com/claviger/kms/keystore"
@@ -96,6 +97,9 @@ func createRing(ctx context.Context, cfg *Config) error {
 	if err != nil {
 		return err
 	}
+	if err := checkUnanchored(ctx, cfg, ring); err != nil {
+		return err
+	}
 	domain, key, err := newDomain(ctx, ring, cfg.roots())
 	if err != nil {
 		return err
@@ -115,6 +119,26 @@ func createRing(ctx context.Context, cfg *Config) error {
 		{Op: keystore.Put, Name: domainItem(domain.id), Value: domain.encode()},
 	})
 	return err
+}
+
+// checkUnanchored refuses to make a ring where the anchor says that there was one: its store is not here, and a new ring in its place would only hide that.
+func checkUnanchored(ctx context.Context, cfg *Config, ring record.RingID) error {
+	if cfg.Anchor == nil {
+		return nil
+	}
+	n, err := cfg.Anchor.Load(ctx, ring.String())
+	switch {
+	case err == nil && n == 0:
+		return nil
+	case err == nil:
+		return fmt.Errorf("the store is empty, and Config.Anchor is of a ring that was made before: %w", ErrRolledBack)
+	case !errors.Is(err, anchor.ErrOtherRing):
+		return err
+	}
+	if _, readErr := cfg.Store.Get(ctx, ringItem); !errors.Is(readErr, keystore.ErrNotFound) {
+		return cmp.Or(readErr, keystore.ErrConflict) // another process made the ring, and has begun the anchor: look again
+	}
+	return fmt.Errorf("the store is empty, and Config.Anchor is of a ring that was made before: %w: %w", ErrRolledBack, err)
 }
 
 // deriveRingID returns the id of the ring with that index key. Since the id commits to a secret of the ring, nobody else can make a ring of the same id, and

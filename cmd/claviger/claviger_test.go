@@ -528,7 +528,7 @@ func TestAnchor(t *testing.T) {
 	newer, newerAnchor := s.read("keys.db"), s.read("anchor")
 
 	s.write("keys.db", older)
-	s.want(s.check("--anchor", "anchor"), 2, "", "the store has gone back behind what the keyring acknowledged")
+	s.want(s.check("--anchor", "anchor"), 2, "", "the store has gone back behind what the keyring acknowledged: the anchor stands at 3, and the store at 2")
 	s.want(s.run(append([]string{"maintain", "--anchor", "anchor"}, opening...)...), 2, "", "the store has gone back")
 	s.want(s.check(), 0, whole, "")
 

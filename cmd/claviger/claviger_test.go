@@ -363,7 +363,7 @@ func TestFileInUse(t *testing.T) {
 		t.Fatalf("%q, %v", line, err)
 	}
 	for _, args := range [][]string{{"check"}, {"id"}, {"maintain"}} {
-		s.want(s.run(append(args, opening...)...), 2, "", "keys.db: bolt: file is in use")
+		s.want(s.run(append(args, opening...)...), 2, "", "--store: bolt: open keys.db: bolt: file is in use: stop the program")
 	}
 	ok(t, in.Close())
 	ok(t, cmd.Wait())
@@ -378,8 +378,10 @@ func TestFlags(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{}, "say what to do"},
-		{[]string{"root"}, "say what to do"},
+		{[]string{}, "claviger: say what to do; see claviger --help"},
+		{[]string{"root"}, "claviger: say what to do; see claviger root --help"},
+		{[]string{canary}, "no such command; see claviger --help"},
+		{[]string{"root", canary}, "no such command; see claviger root --help"},
 		{[]string{"check", canary}, "takes flags only"},
 		{[]string{"--passphrase=" + canary, "check"}, "unknown flag: --passphrase"},
 		{[]string{"check"}, "want one root key: --passphrase-file, --key-file or --tink-keyset-file"},
@@ -392,7 +394,7 @@ func TestFlags(t *testing.T) {
 		{with("check", "--recovery-key-file", "pass.txt"), "--recovery-key-file: keyfile: pass.txt"},
 		{with("check", "--recovery-key-file", "=spare.key"), "the name is empty"},
 		{with("check", "--ring-id", "x"), "Config.RingID"},
-		{with("check", "--anchor", "none"), "anchor: open none"},
+		{with("check", "--anchor", "none"), "--anchor: anchor: open none"},
 		{with("check", "--recovery-tink-keyset-file", "-"), "want a file, not the standard input"},
 		{with("root", "change"), "want one root key: --new-passphrase-file"},
 	} {

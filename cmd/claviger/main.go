@@ -72,14 +72,17 @@ func newCommand() *cobra.Command {
 
 // noArguments refuses arguments, and does not repeat them: one may be a secret that was meant for a file.
 func noArguments(c *cobra.Command, args []string) error {
-	if len(args) > 0 {
+	switch {
+	case len(args) > 0 && c.HasSubCommands():
+		return fmt.Errorf("there is no such command; see %s --help", c.CommandPath())
+	case len(args) > 0:
 		return fmt.Errorf("%s takes flags only; see %s --help", c.CommandPath(), c.CommandPath())
 	}
 	return nil
 }
 
 func needsSubcommand(c *cobra.Command, _ []string) error {
-	return fmt.Errorf("%s: say what to do; see %s --help", c.CommandPath(), c.CommandPath())
+	return fmt.Errorf("say what to do; see %s --help", c.CommandPath())
 }
 
 // printable returns a line that neither moves the cursor nor ends early: a store may name its records as it likes.

@@ -66,7 +66,7 @@ func (f *ringFlags) open(ctx context.Context, in *secretInput, access access) (_
 	if f.anchor != "" {
 		file, err := anchor.Open(f.anchor)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("--anchor: %w", err)
 		}
 		cfg.Anchor = file
 		if access == reading {
@@ -125,8 +125,11 @@ func openStore(spec string, access access) (keystore.Store, error) {
 			return nil, fmt.Errorf("--store: %w", err)
 		}
 		store, err := bolt.Open(rest, &bolt.Options{ReadOnly: access == reading})
+		if errors.Is(err, bolt.ErrLocked) {
+			err = fmt.Errorf("%w: stop the program that has it open", err)
+		}
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("--store: %w", err)
 		}
 		return store, nil
 	case "memory":

@@ -181,6 +181,9 @@ type core struct {
 
 // A Client is what one caller sees of a keyring: all operations, as that caller. It is small, immutable and safe for concurrent use. Clients come from
 // [Keyring.As] and from the methods that change a copy, [Client.WithGrantTokens] and [Client.DryRun].
+//
+// A ref names a key by its id or its ARN. Where a key is used, in [WithKey] and in [Client.DescribeKey] it may also be an alias name or an alias ARN. Everything else
+// takes no alias, as in AWS KMS: an alias name is ErrNotFound there, and an alias ARN ErrInvalidArn.
 type Client struct {
 	c      *core
 	caller *identity

@@ -189,8 +189,11 @@ func (b *batch) total(ctx context.Context) ([]settling, error) {
 	var made []settling
 	for _, at := range slices.Sorted(maps.Keys(b.counts)) {
 		was, from, err := b.v.total(ctx, at)
-		if isDamage(err) && b.v.anchor == nil {
-			continue // it decides nothing, so it keeps nothing from being done; whoever counts finds it as it is
+		if isDamage(err) && b.v.anchor == nil { // it decides nothing, so it keeps nothing from being done; whoever counts finds it as it is
+			if sealed, err := b.v.store.Get(ctx, totalItem(at)); err == nil { // and whoever makes it anew must count this change
+				b.changes = append(b.changes, keystore.Change{Op: keystore.Check, Name: totalItem(at), Revision: sealed.Revision})
+			}
+			continue
 		}
 		if err != nil {
 			return nil, err

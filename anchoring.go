@@ -98,11 +98,11 @@ func (c *core) openAnchor(ctx context.Context, ring source) error {
 			return err
 		}
 	case errors.Is(err, keystore.ErrNotFound):
-		return fmt.Errorf("%w: the anchor stands at %d, and the store knows of no anchor", ErrRolledBack, n)
+		return &Problem{ledgerItem, fmt.Sprintf("the anchor stands at %d, and the store knows of no anchor", n), ErrRolledBack}
 	case err != nil:
 		return err
 	case a.from.generation < n:
-		return fmt.Errorf("%w: the anchor stands at %d, and the store at %d", ErrRolledBack, n, a.from.generation)
+		return &Problem{ledgerItem, fmt.Sprintf("the anchor stands at %d, and the store at %d", n, a.from.generation), ErrRolledBack}
 	}
 	if ring.before(a.entry(ringEntry)) {
 		return errRolledBack(ringItem)
@@ -235,10 +235,27 @@ func (a *anchoring) entry(i int) ledgerEntry {
 	return a.ledger.entries[i]
 }
 
-func errRolledBack(item string) error { return fmt.Errorf("record %s: %w", item, ErrRolledBack) }
-
 // errMovedOn says that a record changed while it was looked at.
 var errMovedOn = errors.New("kms: the record changed meanwhile")
+
+// caughtUp reads the ledger, and compares it with the anchor and with what this process knows of it.
+func (v *vault) caughtUp(ctx context.Context) error {
+	a := &v.anchoring
+	if a.anchor == nil {
+		return nil
+	}
+	n, err := a.anchor.Load(ctx, a.ring)
+	if err != nil {
+		return err
+	}
+	err = v.readLedger(ctx)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if errors.Is(err, keystore.ErrNotFound) || err == nil && a.from.generation < n {
+		return errRolledBack(ledgerItem)
+	}
+	return err
+}
 
 // prove compares a record that decides something, or its absence, with its total, the total with the ledger and the ledger with the anchor. It costs what it costs to read all
 // records of the bucket, unless nothing in the bucket has changed since it was last proved. It fails with errMovedOn if the record is to be read again.
@@ -285,7 +302,7 @@ func (v *vault) prove(ctx context.Context, kind, item string, got source) error 
 		return errors.Join(err, errMovedOn)
 	}
 	if counted != total {
-		return fmt.Errorf("%w: its bucket is not what it must be", errRolledBack(item))
+		return errRolledBack(item)
 	}
 	if !bytes.Equal(found.changeID[:], got.changeID[:]) {
 		return errMovedOn

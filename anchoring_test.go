@@ -223,3 +223,91 @@ func TestAnAnchorThatFails(t *testing.T) {
 	other := open(t, func(c *kms.Config) { c.Store, c.Anchor = f.store, w })
 	must(other.Encrypt(t.Context(), key.KeyID, []byte("x"), nil))(t)
 }
+
+// TestCheckComparesWithTheAnchor: what has gone back behind the anchor while a ring was open is named, also where the totals agree with it, and the check goes on.
+func TestCheckComparesWithTheAnchor(t *testing.T) {
+	a, store := must(anchor.Create(filepath.Join(t.TempDir(), "anchor")))(t), memory.New()
+	share := func(c *kms.Config) { c.Store, c.Anchor = store, a }
+	writer := open(t, share)
+	key := writer.create()
+	reader := open(t, share) // which knows no more than what there is now
+	old := contents(t, store)
+	check(t, writer.DisableKey(t.Context(), key.KeyID))
+	check(t, writer.RotateDomainKey(t.Context())) // which writes the ring's record
+	now := contents(t, store)
+	total := "total/" + key.KeyID[:2]
+	if got := problems(t, writer.Keyring); len(got) != 0 { // the reader is not asked, so that it learns nothing
+		t.Fatalf("nothing done: %q", got)
+	}
+	for _, tc := range []struct {
+		back []string // what is put back to what it was
+		want []string // the records that are named
+	}{
+		{[]string{"key/" + key.KeyID, total}, []string{total}},
+		{[]string{"ring"}, []string{"ring"}},
+		{[]string{"ledger"}, []string{"ledger"}},
+		{[]string{"key/" + key.KeyID, total, "ledger", "ring"}, []string{"ledger"}},
+	} {
+		for _, name := range tc.back {
+			replace(t, store, name, old[name])
+		}
+		for who, ring := range map[string]*kms.Keyring{"writer": writer.Keyring, "reader": reader.Keyring, "fresh reader": nil} {
+			if ring == nil {
+				opened, err := kms.Open(t.Context(), kms.Config{Store: store, Root: newGCMRoot(t, make([]byte, 32)), Anchor: a})
+				if p, ok := errors.AsType[*kms.Problem](err); ok { // Open refuses what the check would find
+					if !slices.Contains(tc.want, p.Record) || !errors.Is(err, kms.ErrRolledBack) {
+						t.Errorf("%q back: %v", tc.back, err)
+					}
+					continue
+				}
+				ring = must(opened, err)(t)
+				defer ring.Close()
+			}
+			for _, want := range tc.want {
+				if got := problems(t, ring); !slices.Contains(got, want+": gone back behind what the keyring acknowledged") {
+					t.Errorf("%q back, %s: %q", tc.back, who, got)
+				}
+			}
+		}
+		for _, name := range tc.back {
+			replace(t, store, name, now[name])
+		}
+	}
+	replace(t, store, "ledger", nil)
+	if got := problems(t, reader.Keyring); !slices.Equal(got, []string{"ledger: gone back behind what the keyring acknowledged"}) {
+		t.Errorf("without a ledger: %q", got)
+	}
+}
+
+// A readOnlyStore refuses every commit.
+type readOnlyStore struct{ keystore.Store }
+
+func (readOnlyStore) Commit(context.Context, []keystore.Change) (keystore.Revision, error) {
+	return 0, keystore.ErrReadOnly
+}
+
+// TestAnchorOnAReadOnlyStore: what is read is compared with the anchor, which must have begun: the ledger cannot be written.
+func TestAnchorOnAReadOnlyStore(t *testing.T) {
+	a := must(anchor.Create(filepath.Join(t.TempDir(), "anchor")))(t)
+	f := open(t)
+	key := f.create()
+	cfg := kms.Config{Store: readOnlyStore{f.store}, Root: newGCMRoot(t, make([]byte, 32)), Anchor: a}
+	if _, err := kms.Open(t.Context(), cfg); !errors.Is(err, keystore.ErrReadOnly) {
+		t.Fatalf("%v, want ErrReadOnly", err)
+	}
+	writer := open(t, func(c *kms.Config) { c.Store, c.Anchor = f.store, a })
+	old := contents(t, f.store)
+	check(t, writer.DisableKey(t.Context(), key.KeyID))
+	ring := must(kms.Open(t.Context(), cfg))(t)
+	defer ring.Close()
+	if got := must(ring.DescribeKey(t.Context(), key.KeyID))(t); got.KeyState != kms.Disabled {
+		t.Errorf("%v", got.KeyState)
+	}
+	if got := problems(t, ring); len(got) != 0 {
+		t.Errorf("%q", got)
+	}
+	cfg.Store = readOnlyStore{filled(t, old)}
+	if _, err := kms.Open(t.Context(), cfg); !errors.Is(err, kms.ErrRolledBack) {
+		t.Errorf("%v, want ErrRolledBack", err)
+	}
+}

@@ -1,9 +1,11 @@
 package kms
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -13,20 +15,6 @@ import (
 	"github.com/claviger/kms/rootkey"
 )
 
-// A Problem is something that [Keyring.Check] found.
-type Problem struct {
-	Record string // the name of the record in the store; empty if it is not known
-	Err    error
-}
-
-// String writes "key/1234abcd-...: record: damaged, moved or forged".
-func (p Problem) String() string {
-	if p.Record == "" {
-		return p.Err.Error()
-	}
-	return fmt.Sprintf("%s: %v", p.Record, p.Err)
-}
-
 // A CheckReport tells what [Keyring.Check] looked at and what it found.
 type CheckReport struct {
 	Records    int // all that can be read, those of the ring itself included
@@ -34,54 +22,86 @@ type CheckReport struct {
 	Versions   int // of key material
 	Aliases    int
 	Tombstones int
-	Problems   []Problem // empty if the store is whole
+	Problems   []*Problem // empty if the store is whole
 }
 
-// Check walks the whole store: it opens every record, follows every key to its material, its aliases and what time will bring it, and compares the records with the sealed
-// totals, so that a record which the store has lost, withholds or brought back is noticed. It changes nothing, and may run beside other users of the store. A problem
-// is no error; an error means that the walk could not be finished.
+// Check walks the whole store: it opens every record, follows every key to its material, its aliases and what time will bring it, and compares the records with the
+// sealed totals, so that a record which the store has lost, withholds or brought back is noticed. Then it opens every domain key with every root key that the ring was
+// opened with: one that could not open the ring alone is a problem, and better found before the day on which it must. Roots of the ring that were not given are not
+// tried, and a passphrase takes its time.
 //
-// A store that was rolled back as a whole is consistent. Without a [Config.Anchor] it is found whole.
+// With a [Config.Anchor] the totals and the ring's own record are compared with the anchor as well. Without one, a store that was rolled back as a whole is whole.
+//
+// Check changes nothing, and may run beside other users of the store. What it finds is in the report, and no error; an error means that it could not come to its end, and
+// the report tells how far it came.
 func (k *Keyring) Check(ctx context.Context) (CheckReport, error) {
 	if !k.c.gate.enter() {
 		return CheckReport{}, &Error{Op: "Check", Code: ErrServiceUnavailable, Message: "the keyring is closed"}
 	}
 	defer k.c.gate.leave()
-	report, err := k.c.check(ctx)
+	ch := newChecker(k.c)
+	err := ch.records(ctx)
+	if err == nil {
+		err = ch.wraps(ctx)
+	}
 	if err != nil {
 		err = fmt.Errorf("kms: Check: %w", err)
 	}
-	return report, err
+	return ch.report, err
 }
 
 // A checker is one run of Check.
 type checker struct {
 	*core
 	report CheckReport
-	owner  keyID // the key whose versions were seen last
-	alive  error // why it has none
+	ringAt ledgerEntry                         // as of which write the ring's own record must be
+	owner  keyID                               // the key whose versions were seen last
+	alive  error                               // why it has none
+	sealed map[record.DomainID]keystore.Record // by the domain keys that there are, or must be: a record that one has sealed, or its own
 }
 
-func (c *core) check(ctx context.Context) (CheckReport, error) {
-	ch := &checker{core: c}
-	for item, err := range keystore.Walk(ctx, c.store, "") {
+func newChecker(c *core) *checker {
+	return &checker{core: c, sealed: make(map[record.DomainID]keystore.Record)}
+}
+
+// records looks at all that is sealed.
+func (ch *checker) records(ctx context.Context) error {
+	if err := ch.note(ctx, ledgerItem, ch.caughtUp(ctx)); err != nil {
+		return err
+	}
+	ch.ringAt = ch.entry(ringEntry)
+	found := false
+	for item, err := range keystore.Walk(ctx, ch.store, "") {
 		if err == nil {
 			ch.report.Records++
-			err = ch.item(ctx, item)
+			found = found || item.Name == ringItem
+			if err = ch.item(ctx, item); err == nil {
+				ch.needs(item)
+			}
 		}
 		if err := ch.note(ctx, item.Name, err); err != nil {
-			return ch.report, err
+			return err
 		}
 	}
-	for at := range len(c.totals.known) {
+	for at := range len(ch.totals.known) {
 		if err := ch.note(ctx, totalItem(bucket(at)), ch.bucket(ctx, bucket(at))); err != nil {
-			return ch.report, err
+			return err
 		}
 	}
-	return ch.report, nil
+	if !found {
+		return ch.note(ctx, ringItem, broken("missing"))
+	}
+	return nil
 }
 
-// note takes an error for a problem, unless the store cannot be read at all.
+// needs notes which domain key has sealed a record.
+func (ch *checker) needs(item keystore.Record) {
+	if id, err := record.DomainOf(item.Value); err == nil && !strings.HasPrefix(item.Name, domainPrefix) {
+		ch.sealed[id] = keystore.Record{Name: item.Name, Revision: item.Revision}
+	}
+}
+
+// note takes an error for a problem, unless it says that the store cannot be read at all.
 func (ch *checker) note(ctx context.Context, item string, err error) error {
 	if err == nil {
 		return nil
@@ -89,23 +109,14 @@ func (ch *checker) note(ctx context.Context, item string, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if !isDamage(err) && !errors.Is(err, errDisagree) && !errors.Is(err, rootkey.ErrWrongKey) { // the wrap of an older domain key may be what is damaged
+	p, isProblem := errors.AsType[*Problem](problem(item, err))
+	if !isProblem {
 		return err
 	}
-	if damage, ok := errors.AsType[*keystore.DamageError](err); ok && item == "" {
-		item = damage.Name
-	}
-	if !slices.ContainsFunc(ch.report.Problems, func(p Problem) bool { return p.Record == item && item != "" }) {
-		ch.report.Problems = append(ch.report.Problems, Problem{item, err})
+	if !slices.ContainsFunc(ch.report.Problems, func(o *Problem) bool { return o.Record == p.Record && o.What == p.What && p.Record != "" }) {
+		ch.report.Problems = append(ch.report.Problems, p)
 	}
 	return nil
-}
-
-// errDisagree is the cause of what each record alone does not show.
-var errDisagree = errors.New("kms: records do not agree")
-
-func broken(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", errDisagree, fmt.Sprintf(format, args...))
 }
 
 // item opens one record and looks whether it belongs where it is.
@@ -117,12 +128,16 @@ func (ch *checker) item(ctx context.Context, item keystore.Record) error {
 		if err != nil || item.Name != domainItem(d.id) || d.ring != ch.ring.id {
 			return errDamagedItem(item.Name)
 		}
+		ch.sealed[d.id] = keystore.Record{Name: item.Name, Revision: item.Revision} // which a record that it has sealed replaces
 		return nil
 	case kindRing:
 		var r ringRecord
-		_, plain, err := ch.open(ctx, kind, item.Name, item, &r)
+		from, plain, err := ch.open(ctx, kind, item.Name, item, &r)
 		clear(plain)
 		clear(r.index[:])
+		if err == nil && from.before(ch.ringAt) {
+			err = errRolledBack(ringItem)
+		}
 		return err
 	case kindKey:
 		ch.report.Keys++
@@ -190,7 +205,7 @@ func (ch *checker) key(ctx context.Context, item keystore.Record) error {
 		return errDamagedItem(item.Name)
 	}
 	if _, err := policy.Parse(r.policy, policy.KeyPolicy); err != nil {
-		return fmt.Errorf("its policy: %w", errBody)
+		return broken("its policy is none that this version understands")
 	}
 	if err := ch.versions(ctx, &r); err != nil {
 		return err
@@ -239,13 +254,13 @@ func (ch *checker) versions(ctx context.Context, r *keyRecord) error {
 			return broken("the material of version %d is missing", n)
 		}
 		if err != nil {
-			return fmt.Errorf("the material of version %d: %w", n, err)
+			return err
 		}
 		m, err := newMaterial(r.id, v.number, slices.Clone(v.material))
 		clear(plain)
 		switch {
 		case err != nil:
-			return fmt.Errorf("the material of version %d: %w", n, err)
+			return broken("the material of version %d is none of its kind", n)
 		case m.id != v.id || v.id != index.id || v.number != n:
 			return broken("the material of version %d is another", n)
 		case v.previous != digest:
@@ -343,8 +358,73 @@ func (ch *checker) bucket(ctx context.Context, at bucket) error {
 	}
 }
 
-// isDamage reports whether an error says that something stored cannot be read, rather than that the store is out of reach.
-func isDamage(err error) bool {
-	return errors.Is(err, record.ErrDamaged) || errors.Is(err, record.ErrUnknownDomain) || errors.Is(err, keystore.ErrDamaged) || errors.Is(err, errBody) ||
-		errors.Is(err, ErrRolledBack)
+// wraps tries every root on every domain key.
+func (ch *checker) wraps(ctx context.Context) error {
+	for _, id := range slices.SortedFunc(maps.Keys(ch.sealed), func(a, b record.DomainID) int { return bytes.Compare(a[:], b[:]) }) {
+		if err := ch.domain(ctx, id, ch.sealed[id]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// domain tries every root on one domain key, which has sealed a record, if any. It begins again when the domain key's record changes meanwhile.
+func (ch *checker) domain(ctx context.Context, id record.DomainID, sealed keystore.Record) error {
+	for {
+		d, revision, roots, err := ch.wrapped(ctx, id)
+		if errors.Is(err, keystore.ErrNotFound) {
+			if now, err := ch.store.Get(ctx, sealed.Name); err != nil || now.Revision != sealed.Revision {
+				return nil // nothing needs it any more
+			}
+			return ch.note(ctx, domainItem(id), broken("missing, and %s is sealed under it", sealed.Name))
+		}
+		if err != nil {
+			return ch.note(ctx, domainItem(id), err) // for the second time, if it is damaged
+		}
+		var found []error
+		for _, root := range roots {
+			if err := ch.opens(ctx, d, root); err != nil {
+				found = append(found, err)
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+		if _, again, _, err := ch.wrapped(ctx, id); len(found) > 0 && (err != nil || again != revision) {
+			continue
+		}
+		for _, err := range found {
+			if err := ch.note(ctx, domainItem(id), err); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// wrapped returns a domain key's record with the roots that should open it: both as they were at one time, since this process may be changing them.
+func (ch *checker) wrapped(ctx context.Context, id record.DomainID) (*domainRecord, keystore.Revision, []rootkey.Root, error) {
+	if err := ch.domains.lock(ctx); err != nil {
+		return nil, 0, nil, err
+	}
+	defer ch.domains.unlock()
+	d, revision, err := readDomain(ctx, ch.store, id)
+	return d, revision, ch.domains.roots, err
+}
+
+// opens tries a root on a domain key.
+func (ch *checker) opens(ctx context.Context, d *domainRecord, root rootkey.Root) error {
+	name := rootkey.Name(root)
+	if !slices.ContainsFunc(d.wraps, func(w rootWrap) bool { return w.root == name }) {
+		return broken("no wrap for root %q, which was given", name)
+	}
+	key, err := d.open(ctx, []rootkey.Root{root})
+	if err != nil {
+		return &Problem{What: "its wrap does not open: " + oneLine(err.Error()), Err: err}
+	}
+	defer key.Zero()
+	if keys := ch.sealing.Load().keys; keys.Holds(d.id) && !keys.Is(d.id, key) {
+		return broken("its wrap for root %q holds another key", name)
+	}
+	return nil
 }

@@ -1,7 +1,9 @@
 package kms_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -171,6 +173,162 @@ func TestCheckGoesOnBehindADomainKey(t *testing.T) {
 		if strings.Contains(p.Record, sound.KeyID) {
 			t.Error(p)
 		}
+	}
+}
+
+// problems returns what Check finds, a text for each problem.
+func problems(t testing.TB, ring *kms.Keyring) (texts []string) {
+	t.Helper()
+	for _, p := range must(ring.Check(t.Context()))(t).Problems {
+		texts = append(texts, p.Error())
+	}
+	return texts
+}
+
+// TestCheckTriesEveryRoot: a root key that could not open the ring alone is found while another one still opens it, in the records of the newest domain key and of older ones.
+func TestCheckTriesEveryRoot(t *testing.T) {
+	spare := must(keyfile.Create(filepath.Join(t.TempDir(), "spare.key")))(t)
+	recovery, third := rootkey.WithName("recovery", spare), rootkey.WithName("third", newGCMRoot(t, gcmKey(3)))
+	flip := func(t *testing.T, s keystore.Store, item string, fromEnd int) {
+		v := slices.Clone(value(t, s, item))
+		v[len(v)-1-fromEnd] ^= 1
+		replace(t, s, item, v)
+	}
+	const shut = `its wrap does not open: root "recovery": keyfile: rootkey: wrong root key or damaged wrap`
+	for name, tc := range map[string]struct {
+		do   func(t *testing.T, s keystore.Store, item string)
+		give []rootkey.Root // besides Root
+		want string         // "" if all is well
+	}{
+		"nothing":                      {func(*testing.T, keystore.Store, string) {}, []rootkey.Root{recovery}, ""},
+		"a wrap is damaged":            {func(t *testing.T, s keystore.Store, item string) { flip(t, s, item, 0) }, []rootkey.Root{recovery}, shut},
+		"a wrap that nobody can try":   {func(t *testing.T, s keystore.Store, item string) { flip(t, s, item, 0) }, nil, ""},
+		"the text of a wrap is cut":    {func(t *testing.T, s keystore.Store, item string) { cutWrap(t, s, item) }, []rootkey.Root{recovery}, shut},
+		"a root that has no wrap":      {func(*testing.T, keystore.Store, string) {}, []rootkey.Root{recovery, third}, `no wrap for root "third", which was given`},
+		"a wrap holds another key":     {func(t *testing.T, s keystore.Store, item string) { rewrap(t, s, item, spare) }, []rootkey.Root{recovery}, `its wrap for root "recovery" holds another key`},
+		"another key of the same name": {func(*testing.T, keystore.Store, string) {}, []rootkey.Root{rootkey.WithName("recovery", newGCMRoot(t, gcmKey(9)))}, `its wrap does not open: root "recovery": `},
+	} {
+		for _, rotated := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/older %v", name, rotated), func(t *testing.T) {
+				f := open(t, func(c *kms.Config) { c.RecoveryRoots = []rootkey.Root{recovery} })
+				f.create()
+				item := itemNames(t, f.store, "domain/")[0]
+				if rotated {
+					check(t, f.RotateDomainKey(t.Context()))
+				}
+				tc.do(t, f.store, item)
+				ring := open(t, func(c *kms.Config) { c.Store, c.RecoveryRoots = f.store, tc.give })
+				got := problems(t, ring.Keyring)
+				other := func(p string) bool { return !strings.HasPrefix(p, "domain/") || !strings.Contains(p, ": "+tc.want) }
+				named := func(p string) bool { return strings.HasPrefix(p, item+": ") }
+				if slices.ContainsFunc(got, other) || (tc.want == "") == slices.ContainsFunc(got, named) {
+					t.Errorf("%q, want %q", got, tc.want)
+				}
+				// It keeps no older domain key from being removed: nothing needs that any more.
+				if _, err := ring.Maintain(t.Context()); err != nil || len(itemNames(t, f.store, "domain/")) != 1 {
+					t.Errorf("%q, %v", itemNames(t, f.store, "domain/"), err)
+				}
+			})
+		}
+	}
+}
+
+// lastWrap splits the record of a domain key before the last wrap of two, of a root whose name is given, and its length.
+func lastWrap(t testing.TB, record []byte, name string) (before, wrap []byte) {
+	t.Helper()
+	at := bytes.LastIndex(record, []byte(name))
+	if at < 0 {
+		t.Fatalf("no wrap for %q", name)
+	}
+	return slices.Clone(record[:at+len(name)]), record[at+len(name)+2:]
+}
+
+// cutWrap takes a byte from the last wrap of a domain key.
+func cutWrap(t testing.TB, s keystore.Store, item string) {
+	before, wrap := lastWrap(t, value(t, s, item), "recovery")
+	replace(t, s, item, append(binary.BigEndian.AppendUint16(before, uint16(len(wrap)-1)), wrap[1:]...))
+}
+
+// rewrap makes the last wrap of a domain key hold another key, as who can wrap under the root can.
+func rewrap(t testing.TB, s keystore.Store, item string, root rootkey.Root) {
+	before, _ := lastWrap(t, value(t, s, item), "recovery")
+	ad := append([]byte("claviger/root/v1"), before[2:26]...)
+	wrap := must(root.EncryptWithContext(t.Context(), gcmKey(77), append(ad, "\x00\x08recovery"...)))(t)
+	replace(t, s, item, append(binary.BigEndian.AppendUint16(before, uint16(len(wrap))), wrap...))
+}
+
+// TestCheckAfterChangeRoots: the roots that Check tries are those that the ring has now.
+func TestCheckAfterChangeRoots(t *testing.T) {
+	f := open(t, func(c *kms.Config) {
+		c.RecoveryRoots = []rootkey.Root{rootkey.WithName("second", newGCMRoot(t, gcmKey(2)))}
+	})
+	check(t, f.ChangeRoots(t.Context(), rootkey.WithName("third", newGCMRoot(t, gcmKey(3)))))
+	if got := problems(t, f.Keyring); len(got) != 0 {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestCheckStopsBetweenRoots: a root takes its time, and a context that ends meanwhile ends the check before the next one.
+func TestCheckStopsBetweenRoots(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	tried := 0
+	try := func(then func()) func([]byte) ([]byte, error) {
+		return func(b []byte) ([]byte, error) { tried++; then(); return b, nil }
+	}
+	same := func(b []byte) ([]byte, error) { return b, nil }
+	begun := false
+	stop := func() {
+		if begun {
+			cancel()
+		}
+	}
+	f := open(t, func(c *kms.Config) {
+		c.Root = brokenRoot{newGCMRoot(t, gcmKey(1)), same, try(stop)}
+		c.RecoveryRoots = []rootkey.Root{rootkey.WithName("second", brokenRoot{newGCMRoot(t, gcmKey(2)), same, try(stop)})}
+	})
+	begun, tried = true, 0
+	if report, err := f.Check(ctx); !errors.Is(err, context.Canceled) || tried != 1 || report.Records == 0 {
+		t.Errorf("%d roots were tried: %+v, %v", tried, report, err)
+	}
+}
+
+// TestCheckMissesTheRingsOwn: what opens the ring is missed also by a process that has it open and does not need it any more.
+func TestCheckMissesTheRingsOwn(t *testing.T) {
+	f := open(t)
+	f.create()
+	domain := itemNames(t, f.store, "domain/")[0]
+	whole := value(t, f.store, domain)
+	replace(t, f.store, domain, nil)
+	if got := problems(t, f.Keyring); len(got) != 1 || !strings.HasPrefix(got[0], domain+": missing, and vidx/") {
+		t.Errorf("%q", got)
+	}
+	replace(t, f.store, domain, whole)
+	replace(t, f.store, "ring", nil)
+	if got := problems(t, f.Keyring); !slices.Equal(got, []string{"ring: missing"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestProblemsReadAlike: each problem is one line, which begins with the record's name, once, and holds nothing that a terminal obeys.
+func TestProblemsReadAlike(t *testing.T) {
+	f := open(t)
+	key := f.create()
+	check(t, f.CreateAlias(t.Context(), "alias/a", key.KeyID))
+	replace(t, f.store, "alias/a", []byte("x"))
+	replace(t, f.store, "alias/b\x1b[2J\n\u0085", []byte("x"))
+	replace(t, f.store, "other/\u202e", []byte("x"))
+	want := []string{
+		"alias/a: damaged, moved or forged",
+		`"alias/b\x1b[2J\n\u0085": damaged, moved or forged`,
+		`"other/\u202e": no record of a keyring has such a name`,
+	}
+	if got := problems(t, f.Keyring); !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	replace(t, f.store, "key/"+key.KeyID, []byte("x"))
+	_, err := open(t, func(c *kms.Config) { c.Store = f.store }).DescribeKey(t.Context(), key.KeyID)
+	if p, ok := errors.AsType[*kms.Problem](err); !ok || p.Error() != "key/"+key.KeyID+": damaged, moved or forged" || !errors.Is(err, kms.ErrInternal) {
+		t.Errorf("%v: %v", err, p)
 	}
 }
 

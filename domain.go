@@ -90,11 +90,11 @@ func decodeDomainRecord(in []byte) (*domainRecord, error) {
 func readDomain(ctx context.Context, store keystore.Store, id record.DomainID) (*domainRecord, keystore.Revision, error) {
 	item, err := store.Get(ctx, domainItem(id))
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, problem(domainItem(id), err)
 	}
 	d, err := decodeDomainRecord(item.Value)
 	if err != nil || item.Name != domainItem(d.id) || d.id != id {
-		return nil, 0, fmt.Errorf("domain key %v: %w", id, record.ErrDamaged)
+		return nil, 0, errDamagedItem(domainItem(id))
 	}
 	return d, item.Revision, nil
 }
@@ -237,6 +237,9 @@ func (d *domains) lock(ctx context.Context) error {
 
 func (d *domains) unlock() { <-d.learning }
 
+// errUnopened is the cause of what is sealed under a domain key that no root at hand opens: another root may.
+var errUnopened = errors.New("kms: a domain key does not open")
+
 // learn looks for a domain key that is not at hand. It fails with [record.ErrUnknownDomain] if there is none that opens.
 func (v *vault) learn(ctx context.Context, id record.DomainID) error {
 	if err := v.domains.lock(ctx); err != nil {
@@ -271,7 +274,7 @@ func (v *vault) hold(ctx context.Context, id record.DomainID) (keystore.Revision
 			}
 			v.domains.failed[id] = revision
 		}
-		return 0, fmt.Errorf("domain key %v: %w", id, err)
+		return 0, fmt.Errorf("domain key %v: %w: %w", id, errUnopened, err)
 	}
 	v.sealing.Store(&sealing{keys: now.keys.With(id, key), revision: now.revision})
 	return revision, nil
@@ -298,7 +301,7 @@ func (v *vault) follow(ctx context.Context) error {
 	}
 	id, err := record.DomainOf(sealed.Value)
 	if err != nil {
-		return fmt.Errorf("the ring's record: %w", err)
+		return problem(ringItem, err)
 	}
 	revision, err := v.hold(ctx, id)
 	if err != nil {
@@ -307,12 +310,12 @@ func (v *vault) follow(ctx context.Context) error {
 	keys := v.sealing.Load().keys
 	_, _, plain, err := keys.Open(record.Name{Kind: kindRing, Item: ringItem}, sealed.Value, schema1)
 	if err != nil {
-		return fmt.Errorf("the ring's record: %w", err)
+		return problem(ringItem, err)
 	}
 	defer clear(plain)
 	var r ringRecord
 	if err := decodeBody(plain, &r); err != nil || r.newest != id {
-		return fmt.Errorf("the ring's record: %w", cmp.Or(err, record.ErrDamaged))
+		return problem(ringItem, cmp.Or(err, record.ErrDamaged))
 	}
 	clear(r.index[:])
 	v.sealing.Store(&sealing{keys: keys.Sealing(id), revision: revision})
@@ -460,7 +463,7 @@ type rewrap struct {
 func (c *core) addWraps(ctx context.Context, item keystore.Record, roots []rootkey.Root) (*rewrap, error) {
 	d, err := decodeDomainRecord(item.Value)
 	if err != nil || item.Name != domainItem(d.id) || d.ring != c.ring.id {
-		return nil, fmt.Errorf("record %s: %w", item.Name, record.ErrDamaged)
+		return nil, errDamagedItem(item.Name)
 	}
 	key, err := d.open(ctx, slices.Concat(c.domains.roots, roots))
 	if err != nil {
@@ -483,7 +486,7 @@ func (c *core) addWraps(ctx context.Context, item keystore.Record, roots []rootk
 	}
 	for i, w := range next.wraps {
 		if i >= len(back.wraps) || back.wraps[i].root != w.root {
-			return nil, fmt.Errorf("record %s: %w: the store does not return what was written", item.Name, record.ErrDamaged)
+			return nil, &Problem{item.Name, "the store does not return what was written", record.ErrDamaged}
 		}
 		if err := back.prove(ctx, back.wraps[i], key, roots[i]); err != nil {
 			return nil, err

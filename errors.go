@@ -115,7 +115,7 @@ func wrap(op, keyID string, err error) *Error {
 		e.Message, e.Err = "the key store has gone back behind what was acknowledged", err
 	case errors.Is(err, record.ErrDamaged), errors.Is(err, record.ErrUnknownDomain), errors.Is(err, keystore.ErrDamaged):
 		e.Message, e.Err = "stored data is damaged", err
-	case errors.Is(err, rootkey.ErrWrongKey):
+	case errors.Is(err, errUnopened), errors.Is(err, rootkey.ErrWrongKey):
 		e.Message, e.Err = "a domain key does not open under the root keys that the keyring was opened with", err
 	case errors.Is(err, keystore.ErrClosed), errors.Is(err, keystore.ErrFailed):
 		e.Message, e.Err = "the key store must be reopened", err

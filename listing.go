@@ -4,13 +4,11 @@ import (
 	"context"
 	"crypto/hmac"
 	"encoding/base64"
-	"fmt"
 	"iter"
 	"log/slog"
 	"strings"
 
 	"github.com/claviger/kms/audit"
-	"github.com/claviger/kms/internal/record"
 	"github.com/claviger/kms/keystore"
 )
 
@@ -180,5 +178,3 @@ var errMarker error = &fault{code: ErrInvalidMarker, message: "The marker is not
 func (c *core) markerCode(op *operation, scope, after string) []byte {
 	return c.keyedHash("marker", op.name, scope, after)[:markerMAC]
 }
-
-func errDamagedItem(name string) error { return fmt.Errorf("record %q: %w", name, record.ErrDamaged) }

@@ -311,7 +311,7 @@ func (c *core) sweep(ctx context.Context, id keyID, item keystore.Record) error 
 		return fmt.Errorf("record %s: %w: the key is gone, and there is no tombstone", keyItem(id), err)
 	}
 	if dead.id != id {
-		return fmt.Errorf("record %s: %w", c.deadItem(id), errBody)
+		return problem(c.deadItem(id), errBody)
 	}
 	for _, prefix := range []string{versionPrefix(id), indexPrefix(id)} {
 		for {

@@ -119,7 +119,7 @@ func (c *core) currentMaterial(ctx context.Context, k *key) (*material, error) {
 	}
 	sealed, err := c.store.Get(ctx, versionItem(k.id, k.current))
 	if errors.Is(err, keystore.ErrNotFound) {
-		return nil, fmt.Errorf("record %s: %w: its current material is missing", keyItem(k.id), record.ErrDamaged)
+		return nil, &Problem{keyItem(k.id), "its current material is missing", record.ErrDamaged}
 	}
 	if err != nil {
 		return nil, err
@@ -185,7 +185,7 @@ func (c *core) openMaterial(ctx context.Context, id keyID, sealed keystore.Recor
 	defer clear(plain)
 	m, err := newMaterial(id, r.number, bytes.Clone(r.material))
 	if err != nil || m.id != r.id || sealed.Name != versionItem(id, r.id) || !bytes.HasPrefix(r.id[:], prefix) {
-		return nil, fmt.Errorf("record %s: %w", sealed.Name, record.ErrDamaged)
+		return nil, errDamagedItem(sealed.Name)
 	}
 	return m, nil
 }
@@ -229,7 +229,7 @@ func (c *core) lastDigest(ctx context.Context, r *keyRecord) ([32]byte, error) {
 	}
 	clear(plain)
 	if last.number != r.versions {
-		return [32]byte{}, fmt.Errorf("record %s: %w", item, record.ErrDamaged)
+		return [32]byte{}, errDamagedItem(item)
 	}
 	return last.digest(r.id), nil
 }

@@ -223,13 +223,13 @@ func TestDamagedRings(t *testing.T) {
 		damage func(keystore.Store)
 		is     error
 	}{
-		"no ring record":        {func(s keystore.Store) { remove(t, s, "ring") }, nil},
+		"no ring record":        {func(s keystore.Store) { remove(t, s, "ring") }, record.ErrDamaged},
 		"no domain key":         {func(s keystore.Store) { remove(t, s, domain) }, record.ErrUnknownDomain},
 		"ring record damaged":   {flip("ring", -1), record.ErrDamaged},
 		"ring record cut":       {func(s keystore.Store) { put(t, s, "ring", []byte{1, 1}) }, record.ErrDamaged},
 		"domain version":        {flip(domain, 0), record.ErrDamaged},
 		"domain ring id":        {flip(domain, 5), nil},
-		"domain id":             {flip(domain, 20), nil},
+		"domain id":             {flip(domain, 20), record.ErrDamaged},
 		"wrap":                  {flip(domain, -1), nil},
 		"domain record cut":     {func(s keystore.Store) { put(t, s, domain, must(s.Get(t.Context(), domain))(t).Value[:40]) }, record.ErrDamaged},
 		"domain record longer":  {func(s keystore.Store) { put(t, s, domain, append(must(s.Get(t.Context(), domain))(t).Value, 0)) }, record.ErrDamaged},
@@ -241,6 +241,9 @@ func TestDamagedRings(t *testing.T) {
 		_, err := kms.Open(t.Context(), kms.Config{Store: store, Root: newGCMRoot(t, vectors.Unhex(t, v.RootKey))})
 		if err == nil || tc.is != nil && !errors.Is(err, tc.is) {
 			t.Errorf("%s: %v, want %v", name, err, tc.is)
+		}
+		if p, ok := errors.AsType[*kms.Problem](err); ok != (tc.is != nil) || ok && p.Record != "ring" && p.Record != domain {
+			t.Errorf("%s: %v is the problem %v", name, err, p)
 		}
 		if after := must(store.List(t.Context(), "", "", 1000))(t); len(after) != len(before) {
 			t.Errorf("%s: %d items became %d", name, len(before), len(after))

@@ -37,8 +37,9 @@ func (c *core) maintainDomains(ctx context.Context, now int64, report *MaintainR
 	}
 	// Nothing is sealed under an older key any more, and nothing will be: every commit checks its domain key. But a record that the store did not show would be
 	// lost with the key.
-	if checked, err := c.check(ctx); err != nil || len(checked.Problems) > 0 {
-		return errors.Join(err, fmt.Errorf("resealing: %w: older domain keys are kept, since the store is not whole (%d problems; see Check)", record.ErrDamaged, len(checked.Problems)))
+	ch := newChecker(c)
+	if err := ch.records(ctx); err != nil || len(ch.report.Problems) > 0 {
+		return errors.Join(err, fmt.Errorf("resealing: %w: older domain keys are kept, since the store is not whole (%d problems; see Check)", record.ErrDamaged, len(ch.report.Problems)))
 	}
 	return c.dropDomains(ctx, records)
 }

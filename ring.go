@@ -61,18 +61,18 @@ func openRing(ctx context.Context, cfg, isNew *Config) (*openedRing, error) {
 			}
 		}
 		if err != nil {
-			return nil, err
+			return nil, problem(ringItem, err)
 		}
 		ring, err := unsealRing(ctx, cfg, sealed)
 		if errors.Is(err, keystore.ErrNotFound) { // the domain key under which the record was sealed when it was read
 			if again, readErr := cfg.Store.Get(ctx, ringItem); readErr == nil && again.Revision != sealed.Revision {
 				continue
 			}
-			err = fmt.Errorf("the ring's record: %w", record.ErrUnknownDomain)
+			err = problem(ringItem, record.ErrUnknownDomain)
 		}
 		return ring, err
 	}
-	return nil, fmt.Errorf("the store holds domain keys, and no ring: %w", record.ErrDamaged)
+	return nil, &Problem{ringItem, "missing, and there are domain keys", record.ErrDamaged}
 }
 
 // createRing makes a ring. A store that has records, but no ring, is damaged or someone else's: it is left as it is.
@@ -85,7 +85,7 @@ func createRing(ctx context.Context, cfg *Config) error {
 	case slices.ContainsFunc(others, func(r keystore.Record) bool { return strings.HasPrefix(r.Name, domainPrefix) }):
 		return keystore.ErrConflict // another process may just be making the ring: look again
 	case len(others) > 0:
-		return errors.New("the store holds records, but none of a ring: it is damaged, or not a key store")
+		return &Problem{ringItem, "missing, and there are other records: the store is damaged, or none of a keyring", record.ErrDamaged}
 	case cfg.RingID != "":
 		return errors.New("the store is empty, and Config.RingID pins a ring")
 	}
@@ -156,7 +156,7 @@ func deriveRingID(index []byte) (record.RingID, error) {
 func unsealRing(ctx context.Context, cfg *Config, sealed keystore.Record) (*openedRing, error) {
 	id, err := record.DomainOf(sealed.Value)
 	if err != nil {
-		return nil, fmt.Errorf("the ring's record: %w", err)
+		return nil, problem(ringItem, err)
 	}
 	domain, revision, err := readDomain(ctx, cfg.Store, id)
 	if err != nil {
@@ -173,15 +173,15 @@ func unsealRing(ctx context.Context, cfg *Config, sealed keystore.Record) (*open
 	}
 	h, _, plain, err := keys.Open(record.Name{Kind: kindRing, Item: ringItem}, sealed.Value, schema1)
 	if err != nil {
-		return nil, fmt.Errorf("the ring's record: %w", err)
+		return nil, problem(ringItem, err)
 	}
 	defer clear(plain)
 	r := new(ringRecord)
 	if err := decodeBody(plain, r); err != nil {
-		return nil, fmt.Errorf("the ring's record: %w", err)
+		return nil, problem(ringItem, err)
 	}
 	if r.account == "" || r.region == "" || r.partition == "" || r.newest != id {
-		return nil, fmt.Errorf("the ring's record: %w", errBody)
+		return nil, problem(ringItem, errBody)
 	}
 	opened := &openedRing{from: source{revision: sealed.Revision, generation: h.Generation, changeID: h.ChangeID}, sealing: &sealing{keys: keys, revision: revision}, index: secret.Copy(r.index[:])}
 	clear(r.index[:])
@@ -191,7 +191,7 @@ func unsealRing(ctx context.Context, cfg *Config, sealed keystore.Record) (*open
 	}
 	switch pinned := cfg.RingID; {
 	case derived != ring:
-		return nil, fmt.Errorf("the ring's record: %w", record.ErrDamaged)
+		return nil, errDamagedItem(ringItem)
 	case pinned != "" && pinned != hex.EncodeToString(ring[:]):
 		return nil, fmt.Errorf("the store holds ring %v, and Config.RingID pins another", ring)
 	case cmp.Or(cfg.AccountID, r.account) != r.account:

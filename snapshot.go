@@ -3,7 +3,6 @@ package kms
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -195,7 +194,7 @@ func (c *core) fetch(ctx context.Context, id keyID, started stamp) (*key, error)
 			case !seen, k.from.generation > known.generation, k.from.generation == known.generation && k.from.changeID == known.changeID:
 				return c.publish(k, started), nil
 			case begun || k.from.generation == known.generation:
-				return nil, fmt.Errorf("record %s: %w: the store has gone back behind what it returned before", item, record.ErrDamaged)
+				return nil, &Problem{item, "gone back behind what the store returned before", record.ErrDamaged}
 			}
 		}
 		started = c.clock.stamp() // this process has written the record since: read it again
@@ -210,7 +209,7 @@ func (c *core) openKey(ctx context.Context, id keyID, sealed keystore.Record) (*
 		return nil, err
 	}
 	if r.id != id {
-		return nil, fmt.Errorf("record %s: %w", keyItem(id), errBody)
+		return nil, problem(keyItem(id), errBody)
 	}
 	return c.snapshot(r, from)
 }
@@ -219,7 +218,7 @@ func (c *core) openKey(ctx context.Context, id keyID, sealed keystore.Record) (*
 func (c *core) snapshot(r *keyRecord, from source) (*key, error) {
 	doc, err := c.compile(r.policy)
 	if err != nil {
-		return nil, fmt.Errorf("record %s: its policy: %w", keyItem(r.id), errBody)
+		return nil, &Problem{keyItem(r.id), "its policy is none that this version understands", errBody}
 	}
 	k := &key{keyRecord: r, arn: c.ring.keyARN(r.id), from: from, document: doc}
 	if s, ok := c.keys.Get(r.id); ok {

@@ -50,7 +50,7 @@ func (v *vault) open(ctx context.Context, kind, item string, sealed keystore.Rec
 	}
 	if err := decodeBody(plain, r); err != nil {
 		clear(plain)
-		return source{}, nil, fmt.Errorf("record %s: %w", item, err)
+		return source{}, nil, problem(item, err)
 	}
 	return source{revision: sealed.Revision, generation: h.Generation, changeID: h.ChangeID}, plain, nil
 }
@@ -58,7 +58,7 @@ func (v *vault) open(ctx context.Context, kind, item string, sealed keystore.Rec
 // unseal returns what a record holds, without reading it. A domain key that is not at hand is looked for once: another process may have made it since.
 func (v *vault) unseal(ctx context.Context, kind, item string, sealed keystore.Record) (record.Header, []byte, error) {
 	if sealed.Name != item {
-		return record.Header{}, nil, fmt.Errorf("record %s: %w", item, record.ErrDamaged)
+		return record.Header{}, nil, errDamagedItem(item)
 	}
 	name := record.Name{Kind: kind, Item: item}
 	h, _, plain, err := v.sealing.Load().keys.Open(name, sealed.Value, schema1)
@@ -69,7 +69,7 @@ func (v *vault) unseal(ctx context.Context, kind, item string, sealed keystore.R
 		}
 	}
 	if err != nil {
-		return record.Header{}, nil, fmt.Errorf("record %s: %w", item, err)
+		return record.Header{}, nil, problem(item, err)
 	}
 	return h, plain, nil
 }

@@ -103,6 +103,9 @@ func (k *Keys) Holds(id DomainID) bool {
 	return ok
 }
 
+// Is reports whether key is the domain key of that id, which is at hand. It takes the same time whatever they hold.
+func (k *Keys) Is(id DomainID, key secret.Bytes) bool { return key.Equal(k.domain[id]) }
+
 // With returns keys that also open what is sealed under another domain key, of 32 bytes.
 func (k *Keys) With(id DomainID, key secret.Bytes) *Keys {
 	domain := maps.Clone(k.domain)

@@ -44,6 +44,10 @@ type Config struct {
 	// where somebody else can write the store and can also wrap under the root, as with a root key in a cloud.
 	RingID string
 
+	// MustExist refuses an empty store with [ErrNoRing], instead of making a ring in it: set it wherever the ring has been made before, since a path that is mistyped is an
+	// empty store.
+	MustExist bool
+
 	// AccountID is the account whose keys these are: twelve digits. A ring keeps the one it was made with; the default for a new one is 000000000000.
 	AccountID string
 
@@ -99,8 +103,8 @@ func (cfg *Config) complete() error {
 	switch {
 	case cfg.Store != nil && cfg.Root == nil:
 		return errors.New("Config.Root: required with a Store")
-	case cfg.Store == nil && (cfg.Root != nil || len(cfg.RecoveryRoots) > 0 || cfg.RingID != ""):
-		return errors.New("Config.Store: required with a Root, RecoveryRoots or a RingID")
+	case cfg.Store == nil && (cfg.Root != nil || len(cfg.RecoveryRoots) > 0 || cfg.RingID != "" || cfg.MustExist):
+		return errors.New("Config.Store: required with a Root, RecoveryRoots, a RingID or MustExist")
 	case isNilPointer(cfg.Anchor):
 		return errors.New("Config.Anchor: a nil pointer, as of a constructor that failed")
 	case cfg.Store == nil && cfg.Anchor != nil:
@@ -178,6 +182,9 @@ type core struct {
 
 	maintenance maintenance
 }
+
+// ErrNoRing is what [Open] returns for an empty store, if [Config.MustExist] or [Config.RingID] says that there must be a ring.
+var ErrNoRing = errors.New("the store is empty: it holds no ring")
 
 // A Client is what one caller sees of a keyring: all operations, as that caller. It is small, immutable and safe for concurrent use. Clients come from
 // [Keyring.As] and from the methods that change a copy, [Client.WithGrantTokens] and [Client.DryRun].

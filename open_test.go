@@ -71,6 +71,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"no root":       {kms.Config{Store: memory.New()}, "Config.Root"},
 		"no store":      {kms.Config{Root: root}, "Config.Store"},
 		"pinned memory": {kms.Config{RingID: strings.Repeat("0", 32)}, "Config.Store"},
+		"memory exists": {kms.Config{MustExist: true}, "Config.Store"},
 		"nil pointer":   {kms.Config{Store: (*memory.Store)(nil), Root: root}, "nil pointer"},
 		"nil root too":  {kms.Config{Store: memory.New(), Root: (*keyfile.Root)(nil)}, "nil pointer"},
 		"ring id":       {kms.Config{Store: memory.New(), Root: root, RingID: "zz"}, "want 32 lower-case hex digits"},
@@ -289,16 +290,32 @@ func TestDamagedRecords(t *testing.T) {
 	}
 }
 
-// TestAPinnedRingIsNotMade: a store that is empty where a ring is expected is not filled with another one.
-func TestAPinnedRingIsNotMade(t *testing.T) {
-	store := memory.New()
-	_, err := kms.Open(t.Context(), kms.Config{Store: store, Root: newGCMRoot(t, gcmKey(1)), RingID: strings.Repeat("0", 32)})
-	if err == nil || !strings.Contains(err.Error(), "empty") {
-		t.Errorf("%v", err)
+// TestARingThatMustExistIsNotMade: a store that is empty where a ring is expected is not filled with another one.
+func TestARingThatMustExistIsNotMade(t *testing.T) {
+	for name, change := range map[string]func(*kms.Config){
+		"pinned":     func(c *kms.Config) { c.RingID = strings.Repeat("0", 32) },
+		"must exist": func(c *kms.Config) { c.MustExist = true },
+	} {
+		cfg := kms.Config{Store: memory.New(), Root: newGCMRoot(t, gcmKey(1))}
+		change(&cfg)
+		if _, err := kms.Open(t.Context(), cfg); !errors.Is(err, kms.ErrNoRing) {
+			t.Errorf("%s: %v, want ErrNoRing", name, err)
+		}
+		if items := must(cfg.Store.List(t.Context(), "", "", 10))(t); len(items) != 0 {
+			t.Errorf("%s: the store holds %d items", name, len(items))
+		}
 	}
-	if items := must(store.List(t.Context(), "", "", 10))(t); len(items) != 0 {
-		t.Errorf("the store holds %d items", len(items))
+	cfg := kms.Config{Store: memory.New(), Root: newGCMRoot(t, gcmKey(1))}
+	put(t, cfg.Store, "other", []byte("x"))
+	cfg.MustExist = true
+	if _, err := kms.Open(t.Context(), cfg); err == nil || errors.Is(err, kms.ErrNoRing) {
+		t.Errorf("a store of something else: %v, want another error than ErrNoRing", err)
 	}
+	remove(t, cfg.Store, "other")
+	cfg.MustExist = false
+	check(t, must(kms.Open(t.Context(), cfg))(t).Close())
+	cfg.MustExist = true
+	check(t, must(kms.Open(t.Context(), cfg))(t).Close())
 }
 
 // TestAPartitionIsKept: the ARNs of a ring do not change with the Config.

@@ -87,7 +87,9 @@ func createRing(ctx context.Context, cfg *Config) error {
 	case len(others) > 0:
 		return &Problem{ringItem, "missing, and there are other records: the store is damaged, or none of a keyring", record.ErrDamaged}
 	case cfg.RingID != "":
-		return errors.New("the store is empty, and Config.RingID pins a ring")
+		return fmt.Errorf("%w, and Config.RingID pins one", ErrNoRing)
+	case cfg.MustExist:
+		return ErrNoRing
 	}
 	_, now := (&clock{now: cfg.Now}).read()
 	r := &ringRecord{account: cfg.AccountID, region: cfg.Region, partition: cfg.Partition, created: now, seen: now}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,22 +28,20 @@ const (
 	noRing      = "-"
 )
 
-// Create makes the file of a new anchor, which must not exist, readable by its owner only.
+// Create makes the file of a new anchor, readable and writable by its owner only. It fails with an error that matches [io/fs.ErrExist] if there is anything at path. When it
+// returns without an error the file is on stable storage; otherwise none is left.
 func Create(path string) (*File, error) {
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		if err == nil {
-			err = fs.ErrExist
-		}
-		return nil, fmt.Errorf("anchor: create %s: %w", path, err)
+	next, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("anchor: %w", err)
 	}
-	f := &File{path: path}
-	if err := f.replace(noRing, 0); err != nil {
-		return nil, fmt.Errorf("anchor: create %s: %w", path, err)
+	if err := errors.Join(write(next, noRing, 0), syncDir(filepath.Dir(path))); err != nil {
+		return nil, fmt.Errorf("anchor: create %s: %w", path, errors.Join(err, os.Remove(path)))
 	}
-	return f, nil
+	return &File{path: path}, nil
 }
 
-// Open opens the file of an anchor that [Create] has made. A file that is missing is an error that matches [fs.ErrNotExist]: an anchor that begins anew guards nothing.
+// Open opens the file of an anchor that [Create] has made. A file that is missing is an error that matches [io/fs.ErrNotExist]: an anchor that begins anew guards nothing.
 func Open(path string) (*File, error) {
 	f := &File{path: path}
 	if _, _, err := f.read(); err != nil {
@@ -127,13 +124,23 @@ func (f *File) replace(ring string, n uint64) (err error) {
 			_ = os.Remove(next.Name())
 		}
 	}()
-	_, err = next.WriteString(fileLine(ring, n))
-	if err = errors.Join(err, next.Sync(), next.Close()); err != nil {
+	if err := write(next, ring, n); err != nil {
 		return err
 	}
 	if err := os.Rename(next.Name(), f.path); err != nil {
 		return err
 	}
+	return syncDir(dir)
+}
+
+// write writes a new file, and closes it.
+func write(f *os.File, ring string, n uint64) error {
+	_, err := f.WriteString(fileLine(ring, n))
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// syncDir makes a new name in dir durable.
+func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

@@ -27,6 +27,12 @@ func TestFile(t *testing.T) {
 	if _, err := anchor.Create(path); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("twice: %v", err)
 	}
+	if err := os.Symlink("nowhere", path+".link"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := anchor.Create(path + ".link"); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("over a link: %v", err)
+	}
 	want := func(n uint64) {
 		t.Helper()
 		g, err := anchor.Open(path)

@@ -243,9 +243,9 @@ func TestCheckComparesWithTheAnchor(t *testing.T) {
 		back []string // what is put back to what it was
 		want []string // the records that are named
 	}{
+		{[]string{"ledger"}, []string{"ledger"}}, // of which the reader has seen no other
 		{[]string{"key/" + key.KeyID, total}, []string{total}},
 		{[]string{"ring"}, []string{"ring"}},
-		{[]string{"ledger"}, []string{"ledger"}},
 		{[]string{"key/" + key.KeyID, total, "ledger", "ring"}, []string{"ledger"}},
 	} {
 		for _, name := range tc.back {

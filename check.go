@@ -22,6 +22,8 @@ type CheckReport struct {
 	Versions   int // of key material
 	Aliases    int
 	Tombstones int
+	Roots      int        // under whose names domain keys are wrapped
+	Tried      int        // of the roots: those that were given
 	Problems   []*Problem // empty if the store is whole
 }
 
@@ -55,13 +57,14 @@ type checker struct {
 	*core
 	report CheckReport
 	ringAt ledgerEntry                         // as of which write the ring's own record must be
+	roots  map[string]bool                     // by name, whether it was tried
 	owner  keyID                               // the key whose versions were seen last
 	alive  error                               // why it has none
 	sealed map[record.DomainID]keystore.Record // by the domain keys that there are, or must be: a record that one has sealed, or its own
 }
 
 func newChecker(c *core) *checker {
-	return &checker{core: c, sealed: make(map[record.DomainID]keystore.Record)}
+	return &checker{core: c, sealed: make(map[record.DomainID]keystore.Record), roots: make(map[string]bool)}
 }
 
 // records looks at all that is sealed.
@@ -365,6 +368,11 @@ func (ch *checker) wraps(ctx context.Context) error {
 			return err
 		}
 	}
+	for _, tried := range ch.roots {
+		if ch.report.Roots++; tried {
+			ch.report.Tried++
+		}
+	}
 	return nil
 }
 
@@ -392,6 +400,10 @@ func (ch *checker) domain(ctx context.Context, id record.DomainID, sealed keysto
 		}
 		if _, again, _, err := ch.wrapped(ctx, id); len(found) > 0 && (err != nil || again != revision) {
 			continue
+		}
+		for _, w := range d.wraps {
+			given := slices.ContainsFunc(roots, func(r rootkey.Root) bool { return rootkey.Name(r) == w.root })
+			ch.roots[w.root] = given || ch.roots[w.root]
 		}
 		for _, err := range found {
 			if err := ch.note(ctx, domainItem(id), err); err != nil {

@@ -219,6 +219,10 @@ func TestCheckTriesEveryRoot(t *testing.T) {
 				tc.do(t, f.store, item)
 				ring := open(t, func(c *kms.Config) { c.Store, c.RecoveryRoots = f.store, tc.give })
 				got := problems(t, ring.Keyring)
+				given := min(len(tc.give), 1) // the ring knows no third one
+				if report := must(ring.Check(t.Context()))(t); report.Roots != 2 || report.Tried != 1+given {
+					t.Errorf("%d of %d roots were tried", report.Tried, report.Roots)
+				}
 				other := func(p string) bool { return !strings.HasPrefix(p, "domain/") || !strings.Contains(p, ": "+tc.want) }
 				named := func(p string) bool { return strings.HasPrefix(p, item+": ") }
 				if slices.ContainsFunc(got, other) || (tc.want == "") == slices.ContainsFunc(got, named) {

@@ -261,6 +261,15 @@ func (k *Keyring) As(caller Caller) *Client { return &Client{c: k.c, caller: k.c
 // ID returns the id of the ring: 32 hex digits, for [Config.RingID].
 func (k *Keyring) ID() string { return k.c.ring.id.String() }
 
+// AccountID returns the account whose keys the ring holds: twelve digits.
+func (k *Keyring) AccountID() string { return k.c.ring.account }
+
+// Region returns the Region in the ARNs of the ring's keys.
+func (k *Keyring) Region() string { return k.c.ring.region }
+
+// Partition returns the partition in the ARNs of the ring's keys.
+func (k *Keyring) Partition() string { return k.c.ring.partition }
+
 // Close refuses new operations with [ErrServiceUnavailable], waits for those that run, and forgets the keys: the ring's own are wiped at once, key material when the
 // runtime finds that nothing refers to it. It does not close the store or wipe root keys. Closing twice is no error. A sink or a store that calls it waits for itself.
 func (k *Keyring) Close() error {

@@ -327,6 +327,9 @@ func TestAPartitionIsKept(t *testing.T) {
 	cfg.Partition, cfg.Region, cfg.AccountID = "", "", ""
 	ring = must(kms.Open(t.Context(), cfg))(t)
 	defer ring.Close()
+	if got := ring.Partition() + " " + ring.Region() + " " + ring.AccountID(); got != "aws-cn cn-north-1 111122223333" {
+		t.Errorf("%s", got)
+	}
 	if got := must(ring.DescribeKey(t.Context(), key.ARN))(t); got.ARN != key.ARN || !strings.HasPrefix(got.ARN, "arn:aws-cn:kms:cn-north-1:") {
 		t.Errorf("%s became %s", key.ARN, got.ARN)
 	}

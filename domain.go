@@ -108,7 +108,7 @@ func (d *domainRecord) associatedData(root string) []byte {
 	return append(ad, root...)
 }
 
-// open unwraps the domain key with the first root that can. Its error tells what became of every root, and which roots would do.
+// open unwraps the domain key with the first root that can. Its error tells what became of every root.
 func (d *domainRecord) open(ctx context.Context, roots []rootkey.Root) (secret.Bytes, error) {
 	var err error
 	failed := func(root string, why error) {
@@ -138,18 +138,18 @@ func (d *domainRecord) open(ctx context.Context, roots []rootkey.Root) (secret.B
 	if err == nil {
 		err = fmt.Errorf("%w: no root of its name was given", rootkey.ErrWrongKey)
 	}
-	return secret.Bytes{}, fmt.Errorf("%w; it is wrapped under %s", err, d.rootNames())
+	return secret.Bytes{}, err
 }
 
-// rootNames lists the roots for people. The store has chosen the names.
-func (d *domainRecord) rootNames() string {
+// tell adds to an error of open which roots would do. The store has chosen their names.
+func (d *domainRecord) tell(err error) error {
 	var names []string
 	for _, w := range d.wraps {
 		if name := strconv.Quote(w.root); !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
-	return strings.Join(names, ", ")
+	return fmt.Errorf("%w; it is wrapped under %s", err, strings.Join(names, ", "))
 }
 
 // wrap adds a wrap of the domain key for each root, opening each before it is trusted.
@@ -274,7 +274,7 @@ func (v *vault) hold(ctx context.Context, id record.DomainID) (keystore.Revision
 			}
 			v.domains.failed[id] = revision
 		}
-		return 0, fmt.Errorf("domain key %v: %w: %w", id, errUnopened, err)
+		return 0, fmt.Errorf("domain key %v: %w: %w", id, errUnopened, d.tell(err))
 	}
 	v.sealing.Store(&sealing{keys: now.keys.With(id, key), revision: now.revision})
 	return revision, nil

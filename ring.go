@@ -133,14 +133,18 @@ func checkUnanchored(ctx context.Context, cfg *Config, ring record.RingID) error
 	case err == nil && n == 0:
 		return nil
 	case err == nil:
-		return fmt.Errorf("the store is empty, and Config.Anchor is of a ring that was made before: %w", ErrRolledBack)
+		return emptyBehindAnchor(ErrRolledBack)
 	case !errors.Is(err, anchor.ErrOtherRing):
 		return err
 	}
 	if _, readErr := cfg.Store.Get(ctx, ringItem); !errors.Is(readErr, keystore.ErrNotFound) {
 		return cmp.Or(readErr, keystore.ErrConflict) // another process made the ring, and has begun the anchor: look again
 	}
-	return fmt.Errorf("the store is empty, and Config.Anchor is of a ring that was made before: %w: %w", ErrRolledBack, err)
+	return emptyBehindAnchor(fmt.Errorf("%w: %w", ErrRolledBack, err))
+}
+
+func emptyBehindAnchor(err error) error {
+	return &Problem{ringItem, "missing, the store is empty, and Config.Anchor is of a ring that was made before", err}
 }
 
 // deriveRingID returns the id of the ring with that index key. Since the id commits to a secret of the ring, nobody else can make a ring of the same id, and
@@ -166,7 +170,7 @@ func unsealRing(ctx context.Context, cfg *Config, sealed keystore.Record) (*open
 	}
 	key, err := domain.open(ctx, cfg.roots())
 	if err != nil {
-		return nil, fmt.Errorf("domain key %v: %w", id, err)
+		return nil, fmt.Errorf("domain key %v: %w", id, domain.tell(err))
 	}
 	ring := domain.ring
 	keys, err := record.NewKeys(ring, id, map[record.DomainID]secret.Bytes{id: key})

@@ -1,8 +1,9 @@
 // Package rootkey defines the key that opens a keyring.
 //
 // A keyring seals its records under domain keys of its own; a [Root] wraps those domain keys, and nothing else ever passes through it. A root is used when a
-// keyring is created, where it wraps and is tried, and when one is opened, never per operation. Several roots may wrap the same domain keys, and any one of them
-// opens the ring; which ones do is settled when the ring is created.
+// keyring is created, opened or checked, when its roots change and when its domain key rotates, never per operation; what it wraps it has to unwrap before it is
+// trusted. Several roots may wrap the same domain keys, and any one of them opens the ring. Which ones do is what the ring was created with, until the
+// keyring's ChangeRoots gives it others.
 //
 // Roots live in packages of their own: rootkey/passphrase, rootkey/keyfile, rootkey/aead, rootkey/tinkkeyset. Their authors run rootkey/rootkeytest.
 package rootkey

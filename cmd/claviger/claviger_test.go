@@ -277,7 +277,7 @@ func TestCheck(t *testing.T) {
 			v := s.value("key/" + s.a)
 			v[len(v)-1] ^= 1
 			s.put("key/"+s.a, v)
-		}, 1, func(s scene) string { return "key/" + s.a + ": record: damaged, moved or forged\n" }, ""},
+		}, 1, func(s scene) string { return "key/" + s.a + ": damaged, moved or forged\n" }, ""},
 		"a flipped byte of the file": {func(s scene) {
 			v, file := s.value("key/"+s.a), []byte(s.read("keys.db"))
 			if !bytes.Contains(file, v) {
@@ -287,16 +287,22 @@ func TestCheck(t *testing.T) {
 			flipped[len(v)/2] ^= 1
 			s.write("keys.db", string(bytes.ReplaceAll(file, v, flipped)))
 		}, 1, func(s scene) string { return "key/" + s.a + ": " }, ""},
-		"a removed record": {func(s scene) { s.put(s.names("ver/" + s.a)[0], nil) }, 1, func(s scene) string { return "key/" + s.a + ": kms: records do not agree: the material of version" }, ""},
+		"a removed record": {func(s scene) { s.put(s.names("ver/" + s.a)[0], nil) }, 1, func(s scene) string { return "key/" + s.a + ": the material of version" }, ""},
 		"a removed key":    {func(s scene) { s.put("key/"+s.b, nil) }, 1, func(s scene) string { return "total/" + s.b[:2] + ": " }, ""},
 		"a rolled-back record": {func(s scene) {
 			old := s.value("key/" + s.a)
 			s.use("", func(ring *kms.Keyring) { ok(s.t, ring.DisableKey(s.t.Context(), s.a)) })
 			s.put("key/"+s.a, old)
-		}, 1, func(s scene) string { return "total/" + s.a[:2] + ": kms: records do not agree" }, ""},
+		}, 1, func(s scene) string { return "total/" + s.a[:2] + ": the store has " }, ""},
 		"a name with line ends": {func(s scene) { s.put("other/\x1b[2J\nrecords 1, problems 0", []byte("x")) }, 1, func(scene) string {
-			return `"other/\x1b[2J\nrecords 1, problems 0: kms: records do not agree: no record of a keyring has such a name"` + "\n"
+			return `"other/\x1b[2J\nrecords 1, problems 0": no record of a keyring has such a name` + "\n"
 		}, ""},
+		"a damaged ring record": {func(s scene) { s.put("ring", []byte("x")) }, 1, func(scene) string {
+			return "ring: damaged, moved or forged\nrecords 0, root keys 0 of 0, keys 0, versions 0, aliases 0, tombstones 0, problems 1\n"
+		}, "take a copy of the store from before"},
+		"a removed ring record": {func(s scene) { s.put("ring", nil) }, 1, func(scene) string { return "ring: missing, and there are " }, "take a copy of the store from before"},
+		"a damaged domain key":  {func(s scene) { s.put(s.names("domain/")[0], []byte("x")) }, 1, func(s scene) string { return s.names("domain/")[0] + ": damaged, moved or forged\n" }, "take a copy of the store from before"},
+		"a removed domain key":  {func(s scene) { s.put(s.names("domain/")[0], nil) }, 1, func(scene) string { return "ring: sealed under a domain key that is missing or does not open\n" }, "take a copy of the store from before"},
 		"a damaged newest meta page": {func(s scene) {
 			file, page, newest := []byte(s.read("keys.db")), os.Getpagesize(), 0
 			tx := func(i int) uint64 { return binary.NativeEndian.Uint64(file[i*page+64:]) }
@@ -313,7 +319,7 @@ func TestCheck(t *testing.T) {
 			ok(s.t, os.Remove(s.path("keys.db")))
 			s.edit(func(keystore.Store) {})
 		}, 2, nil, "the store is empty: it holds no ring"},
-		"a ring under another root": {func(s scene) { s.write("pass.txt", "another\n") }, 2, nil, "wrong root key or damaged wrap"},
+		"a ring under another root": {func(s scene) { s.write("pass.txt", "another\n") }, 2, nil, "its wrap is damaged: open the ring with another root key of it"},
 		"a missing file":            {func(s scene) { ok(s.t, os.Remove(s.path("keys.db"))) }, 2, nil, "keys.db: no such file"},
 		"a missing passphrase":      {func(s scene) { ok(s.t, os.Remove(s.path("pass.txt"))) }, 2, nil, "--passphrase-file: passphrase: stat pass.txt: no such file"},
 		"an open passphrase file":   {func(s scene) { ok(s.t, os.Chmod(s.path("pass.txt"), 0o644)) }, 2, nil, "pass.txt has permissions 0644"},
@@ -341,13 +347,57 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestCheckTriesRecoveryRoots: a recovery root key that could not open the ring is found while the other one still does.
+func TestCheckTriesRecoveryRoots(t *testing.T) {
+	t.Parallel()
+	s := copyScene(t)
+	both := []string{"--recovery-key-file", "recovery=spare.key"}
+	s.want(s.check(both...), 0, "root keys 2 of 2, "+whole, "")
+	s.want(s.check(), 0, "root keys 1 of 2, "+whole, "")
+	s.want(s.check("--recovery-key-file", "recovery=next.key"), 1, `: its wrap does not open: root "recovery": keyfile: `, "")
+	s.want(s.check("--recovery-key-file", "spare.key"), 1, `: no wrap for root "keyfile", which was given`, "")
+	item := s.names("domain/")[0]
+	v := s.value(item)
+	v[len(v)-1] ^= 1
+	s.put(item, v)
+	s.want(s.check(both...), 1, item+`: its wrap does not open: root "recovery": keyfile: rootkey: wrong root key or damaged wrap`+"\n", "")
+	s.want(s.check(), 0, "root keys 1 of 2, "+whole, "")
+}
+
+// TestFilesAreMade: a ring, with an anchor, lives on files that the command has made. None takes the place of another file.
+func TestFilesAreMade(t *testing.T) {
+	t.Parallel()
+	s := copyScene(t)
+	for _, args := range [][]string{{"key-file", "create"}, {"anchor", "create"}} {
+		name := args[0]
+		s.want(s.run(args...), 2, "", "--file: want a file")
+		s.want(s.run(append(args, canary)...), 2, "", "takes flags only")
+		s.want(s.run(append(args, "--file", "none/x")...), 2, "", "no such file")
+		if r := s.run(append(args, "--file", name)...); r != (result{done, "made " + name + "\n", ""}) { // and not the key, for instance
+			t.Errorf("%+v", r)
+		}
+		if info := must(os.Stat(s.path(name)))(t); info.Mode() != 0o600 {
+			t.Errorf("%s has mode %v", name, info.Mode())
+		}
+		for _, there := range []string{name, "pass.txt", "."} {
+			before, _ := os.ReadFile(s.path(there))
+			s.want(s.run(append(args, "--file", there)...), 2, "", "exists")
+			if after, _ := os.ReadFile(s.path(there)); !bytes.Equal(before, after) {
+				t.Errorf("%s was overwritten", there)
+			}
+		}
+	}
+	s.want(s.run(append([]string{"root", "change", "--new-key-file", "key-file", "--anchor", "anchor"}, opening...)...), 0, "opens under: keyfile", "")
+	s.want(s.run("check", "--store", "bolt:keys.db", "--key-file", "key-file", "--anchor", "anchor"), 0, "root keys 1 of 1, "+whole, "")
+}
+
 func TestAnotherRing(t *testing.T) {
 	t.Parallel()
 	s, other := copyScene(t), newScene(t)
 	s.want(s.check("--ring-id", s.id), 0, whole, "")
 	s.write("keys.db", other.read("keys.db"))
 	s.want(s.check("--ring-id", s.id), 2, "", "the store holds ring "+other.id+", and Config.RingID pins another")
-	s.want(s.run(append([]string{"id"}, opening...)...), 0, other.id+"\n", "")
+	s.want(s.run(append([]string{"id"}, opening...)...), 0, "ring "+other.id+"\naccount 000000000000\nregion local\npartition aws\n", "")
 	foreign := copyScene(t)
 	foreign.put("key/"+other.a, other.value("key/"+other.a))
 	foreign.want(foreign.check(), 1, "key/"+other.a+": ", "")
@@ -499,6 +549,11 @@ func TestAudit(t *testing.T) {
 	before := s.read("keys.db")
 	change := append([]string{"root", "change", "--new-passphrase-file", "fresh.txt", "--new-recovery-key-file", "recovery=spare.key"}, opening...)
 	s.want(s.run(append(change, "--audit", ".")...), 2, "", "--audit: open .: is a directory")
+	s.want(s.run("maintain", "--audit", "none", "--store", "bolt:missing.db", "--passphrase-file", "pass.txt"), 2, "", "missing.db: no such file")
+	s.want(s.run("maintain", "--audit", "none", "--store", "bolt:keys.db", "--passphrase-file", "fresh.txt"), 2, "", "wrong root key")
+	if _, err := os.Stat(s.path("none")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a trail of nothing was left: %v", err)
+	}
 	if _, err := os.Stat("/dev/full"); err == nil {
 		s.want(s.run(append(change, "--audit", "/dev/full")...), 2, "", "kms: ChangeRoots: ")
 	}
@@ -530,8 +585,8 @@ func TestAnchor(t *testing.T) {
 	newer, newerAnchor := s.read("keys.db"), s.read("anchor")
 
 	s.write("keys.db", older)
-	s.want(s.check("--anchor", "anchor"), 2, "", "the store has gone back behind what the keyring acknowledged: the anchor stands at 3, and the store at 2")
-	s.want(s.run(append([]string{"maintain", "--anchor", "anchor"}, opening...)...), 2, "", "the store has gone back")
+	s.want(s.check("--anchor", "anchor"), 1, "ledger: the anchor stands at 3, and the store at 2\n", "make a new anchor")
+	s.want(s.run(append([]string{"maintain", "--anchor", "anchor"}, opening...)...), 2, "", "ledger: the anchor stands at 3, and the store at 2")
 	s.want(s.check(), 0, whole, "")
 
 	s.write("keys.db", newer)

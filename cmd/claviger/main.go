@@ -1,5 +1,5 @@
-// Command claviger looks after the store of a keyring: it checks that it is whole, changes the root keys that open it, and rotates its domain key. Rings are made by
-// the programs that use them.
+// Command claviger looks after the store of a keyring: it checks that it is whole, changes the root keys that open it, and rotates its domain key. It makes key files and
+// anchors; rings are made by the programs that use them.
 //
 // It exits with 0 if what was asked is done, 1 if a check found problems, and 2 if it could not be done, or not be looked at.
 package main
@@ -49,11 +49,19 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	case errors.Is(err, errProblems):
 		return problems
 	default:
-		for line := range strings.Lines(err.Error()) {
-			fmt.Fprintln(errs, "claviger:", printable(strings.TrimSuffix(line, "\n")))
-		}
+		_ = complain(errs, err.Error()) // the exit code tells as well
 		return failed
 	}
+}
+
+// complain prints a text line by line.
+func complain(errs io.Writer, text string) error {
+	for line := range strings.Lines(text) {
+		if _, err := fmt.Fprintln(errs, "claviger:", printable(strings.TrimSuffix(line, "\n"))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func newCommand() *cobra.Command {
@@ -66,7 +74,7 @@ func newCommand() *cobra.Command {
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		RunE:              needsSubcommand,
 	}
-	c.AddCommand(newCheck(), newID(), newMaintain(), newRoot(), newDomainKey())
+	c.AddCommand(newCheck(), newID(), newMaintain(), newRoot(), newDomainKey(), newKeyFile(), newAnchor())
 	return c
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/claviger/kms/audit"
 	"github.com/claviger/kms/keystore"
 	"github.com/claviger/kms/keystore/bolt"
+	"github.com/claviger/kms/rootkey"
 )
 
 // An access says what a command does with a store.
@@ -59,7 +60,7 @@ func (f *ringFlags) open(ctx context.Context, in *secretInput, access access) (_
 			err = errors.Join(err, r.Close())
 		}
 	}()
-	cfg := kms.Config{RingID: f.ringID}
+	cfg := kms.Config{RingID: f.ringID, MustExist: true}
 	if cfg.Root, cfg.RecoveryRoots, err = f.roots.open(in); err != nil {
 		return nil, err
 	}
@@ -73,37 +74,37 @@ func (f *ringFlags) open(ctx context.Context, in *secretInput, access access) (_
 			cfg.Anchor = heldAnchor{file}
 		}
 	}
+	var trail trailFile
 	if f.audit != "" {
-		trail, err := os.OpenFile(f.audit, os.O_APPEND|os.O_CREATE|os.O_WRONLY|os.O_SYNC, 0o600)
-		if err != nil {
-			return nil, fmt.Errorf("--audit: %w", err)
-		}
-		r.opened = append(r.opened, trail)
-		cfg.Audit = audit.JSON(trail)
+		cfg.Audit = audit.JSON(&trail)
 	}
 	if r.store, err = openStore(f.store, access); err != nil {
 		return nil, err
 	}
 	r.opened = append(r.opened, r.store)
 	cfg.Store = r.store
-	r.Keyring, err = openExisting(ctx, cfg)
-	if errors.Is(err, keystore.ErrReadOnly) && cfg.Anchor != nil {
+	r.Keyring, err = kms.Open(ctx, cfg)
+	switch {
+	case errors.Is(err, keystore.ErrReadOnly) && cfg.Anchor != nil:
 		err = fmt.Errorf("%w: the ring has never been opened with an anchor, and a check writes nothing: let a program, or claviger maintain, open it with the anchor first", err)
+	case errors.Is(err, rootkey.ErrWrongKey):
+		err = fmt.Errorf("%w\nif that is the ring's root key, under the name that the ring has for it, its wrap is damaged: open the ring with another root key of it", err)
 	}
 	if err != nil {
 		return nil, err
 	}
 	r.opened = append(r.opened, r.Keyring)
+	if f.audit != "" { // only now: whoever cannot open the ring leaves no file behind
+		if trail.File, err = os.OpenFile(f.audit, os.O_APPEND|os.O_CREATE|os.O_WRONLY|os.O_SYNC, 0o600); err != nil {
+			return nil, fmt.Errorf("--audit: %w", err)
+		}
+		r.opened = slices.Insert(r.opened, 0, io.Closer(trail)) // closed last
+	}
 	return r, nil
 }
 
-// openExisting opens a ring in a store that is not empty: kms.Open would make one there.
-func openExisting(ctx context.Context, cfg kms.Config) (*kms.Keyring, error) {
-	if records, err := cfg.Store.List(ctx, "", "", 1); err == nil && len(records) == 0 {
-		return nil, errors.New("the store is empty: it holds no ring")
-	}
-	return kms.Open(ctx, cfg)
-}
+// A trailFile is the file of an audit trail, which a ring needs before it is opened, though it writes nothing there until then. Without the file every write fails.
+type trailFile struct{ *os.File }
 
 // Close closes what was opened, the last first: the ring before its store.
 func (r *openRing) Close() error {

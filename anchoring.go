@@ -14,8 +14,8 @@ import (
 	"github.com/claviger/kms/keystore"
 )
 
-// ErrRolledBack is the cause of errors about a store that holds less than what the ring had acknowledged before: an older copy of it, or of some of its records. Only a ring
-// with a [Config.Anchor] can tell in every case.
+// ErrRolledBack is the cause of errors about a store that holds less than what the ring had acknowledged before: an older copy of it, or of some of its records.
+// Only a ring with a [Config.Anchor] can tell in every case.
 var ErrRolledBack = errors.New("the store has gone back behind what the keyring acknowledged")
 
 const (
@@ -149,8 +149,8 @@ func (v *vault) readLedger(ctx context.Context) error {
 	return nil
 }
 
-// record brings what was committed into the ledger and the ledger's generation into the anchor, before anybody is told of the commit. Callers who wait for each other
-// share one turn.
+// record brings what was committed into the ledger and the ledger's generation into the anchor, before anybody is told of the commit. Callers who wait for each
+// other share one turn.
 func (v *vault) record(ctx context.Context, entries map[int]ledgerEntry, now int64) error {
 	a := &v.anchoring
 	if a.anchor == nil {
@@ -228,7 +228,8 @@ func (v *vault) ledgerBatch(now int64) (b *batch, next *ledgerRecord, generation
 	return b, &ledger, a.from.generation + 1
 }
 
-// entry returns what the ledger says of a total, or of the ring's own record. It is asked before the record is read: what the ledger learns meanwhile may be newer than what was read.
+// entry returns what the ledger says of a total, or of the ring's own record. It is asked before the record is read: what the ledger learns meanwhile may be newer
+// than what was read.
 func (a *anchoring) entry(i int) ledgerEntry {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -257,8 +258,8 @@ func (v *vault) caughtUp(ctx context.Context) error {
 	return err
 }
 
-// prove compares a record that decides something, or its absence, with its total, the total with the ledger and the ledger with the anchor. It costs what it costs to read all
-// records of the bucket, unless nothing in the bucket has changed since it was last proved. It fails with errMovedOn if the record is to be read again.
+// prove compares a record that decides something, or its absence, with its total, the total with the ledger and the ledger with the anchor. It costs what it costs
+// to read all records of the bucket, unless nothing in the bucket has changed since it was last proved. It fails with errMovedOn if the record is to be read again.
 func (v *vault) prove(ctx context.Context, kind, item string, got source) error {
 	a := &v.anchoring
 	at, isCounted := bucketOf(kind, item)

@@ -306,7 +306,14 @@ func TestAnchorOnAReadOnlyStore(t *testing.T) {
 	if got := problems(t, ring); len(got) != 0 {
 		t.Errorf("%q", got)
 	}
-	cfg.Store = readOnlyStore{filled(t, old)}
+	behind := must(anchor.Create(filepath.Join(t.TempDir(), "anchor")))(t)
+	check(t, behind.Advance(t.Context(), f.ID(), 1))
+	cfg.Anchor = behind
+	check(t, must(kms.Open(t.Context(), cfg))(t).Close())
+	if got, want := must(behind.Load(t.Context(), f.ID()))(t), must(a.Load(t.Context(), f.ID()))(t); got != want || want < 2 {
+		t.Errorf("the anchor is %d, want the store's %d", got, want)
+	}
+	cfg.Anchor, cfg.Store = a, readOnlyStore{filled(t, old)}
 	if _, err := kms.Open(t.Context(), cfg); !errors.Is(err, kms.ErrRolledBack) {
 		t.Errorf("%v, want ErrRolledBack", err)
 	}

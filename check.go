@@ -28,14 +28,14 @@ type CheckReport struct {
 }
 
 // Check walks the whole store: it opens every record, follows every key to its material, its aliases and what time will bring it, and compares the records with the
-// sealed totals, so that a record which the store has lost, withholds or brought back is noticed. Then it opens every domain key with every root key that the ring was
-// opened with: one that could not open the ring alone is a problem, and better found before the day on which it must. Roots of the ring that were not given are not
-// tried, and a passphrase takes its time.
+// sealed totals, so that a record which the store has lost, withholds or brought back is noticed. Then it opens every domain key with every root key that the ring
+// was opened with: one that could not open the ring alone is a problem, and better found before the day on which it must. Roots of the ring that were not given are
+// not tried, and a passphrase takes its time.
 //
 // With a [Config.Anchor] the totals and the ring's own record are compared with the anchor as well. Without one, a store that was rolled back as a whole is whole.
 //
-// Check changes nothing, and may run beside other users of the store. What it finds is in the report, and no error; an error means that it could not come to its end, and
-// the report tells how far it came.
+// Check changes nothing, and may run beside other users of the store. What it finds is in the report, and no error; an error means that it could not come to its
+// end, and the report tells how far it came.
 func (k *Keyring) Check(ctx context.Context) (CheckReport, error) {
 	if !k.c.gate.enter() {
 		return CheckReport{}, &Error{Op: "Check", Code: ErrServiceUnavailable, Message: "the keyring is closed"}
@@ -178,7 +178,8 @@ func (ch *checker) item(ctx context.Context, item keystore.Record) error {
 	}
 }
 
-// settled looks at a record until it has not changed while it was looked at, since it is compared with others that are read later. A record that has gone is no problem.
+// settled looks at a record until it has not changed while it was looked at, since it is compared with others that are read later. A record that has gone is no
+// problem.
 func (ch *checker) settled(ctx context.Context, item keystore.Record, look func(context.Context, keystore.Record) error) error {
 	for {
 		err := look(ctx, item)

@@ -400,9 +400,9 @@ func (v *vault) domainRecords(ctx context.Context) ([]keystore.Record, error) {
 	return records, err
 }
 
-// ChangeRoots wraps the ring's domain keys under these roots and no others: [Config.Root] and [Config.RecoveryRoots] of those who open it from now on. Programs that have
-// the ring open go on until its domain key rotates: who was opened with the old roots alone cannot open a new one, and is refused. The new wraps are read back and opened before the old ones are dropped, and until then both open the ring, so that a change which was
-// interrupted is made again.
+// ChangeRoots wraps the ring's domain keys under these roots and no others: [Config.Root] and [Config.RecoveryRoots] of those who open it from now on. Programs that
+// have the ring open go on until its domain key rotates: who was opened with the old roots alone cannot open a new one, and is refused. The new wraps are read back
+// and opened before the old ones are dropped, and until then both open the ring, so that a change which was interrupted is made again.
 //
 // An old root opens old copies of the store for ever. If somebody may have kept both, call [Keyring.RotateDomainKey] after it.
 func (k *Keyring) ChangeRoots(ctx context.Context, root rootkey.Root, recovery ...rootkey.Root) error {

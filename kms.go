@@ -40,12 +40,12 @@ type Config struct {
 	// and RecoveryRoots that can. Each root has a name of its own; see [rootkey.WithName].
 	RecoveryRoots []rootkey.Root
 
-	// RingID pins the ring, as 32 hex digits: a store that holds another ring, or none, is refused. [Keyring.ID] tells the id, which commits to a secret of the ring. Pin it
-	// where somebody else can write the store and can also wrap under the root, as with a root key in a cloud.
+	// RingID pins the ring, as 32 hex digits: a store that holds another ring, or none, is refused. [Keyring.ID] tells the id, which commits to a secret of the
+	// ring. Pin it where somebody else can write the store and can also wrap under the root, as with a root key in a cloud.
 	RingID string
 
-	// MustExist refuses an empty store with [ErrNoRing], instead of making a ring in it: set it wherever the ring has been made before, since a path that is mistyped is an
-	// empty store.
+	// MustExist refuses an empty store with [ErrNoRing], instead of making a ring in it: set it wherever the ring has been made before, since a path that is
+	// mistyped is an empty store.
 	MustExist bool
 
 	// AccountID is the account whose keys these are: twelve digits. A ring keeps the one it was made with; the default for a new one is 000000000000.
@@ -57,9 +57,12 @@ type Config struct {
 	// Partition is the partition in the keys' ARNs. A ring keeps the one it was made with; the default for a new one is "aws".
 	Partition string
 
-	// Anchor keeps a number outside of the store, by which a store that has gone back is refused: as a whole, or any key of it that was changed or removed since. Every
-	// process with the ring must have the same one. It costs two more durable writes with each change, which concurrent changes share, and a read of a key costs the
-	// reading of a 256th of all keys, unless none of these has changed. Nil is no anchor: what a process has seen itself it still does not unlearn.
+	// Anchor keeps a number outside of the store, by which a store that has gone back is refused: as a whole, or any key of it that was changed or removed since.
+	// Every process with the ring must have the same one. It costs two more durable writes with each change, which concurrent changes share, and a read of a key
+	// costs the reading of a 256th of all keys, unless none of these has changed. Nil is no anchor: what a process has seen itself it still does not unlearn.
+	//
+	// The anchor begins with what the store holds when the ring is first opened with it. That is written to the store, so that Open fails with
+	// [keystore.ErrReadOnly] if the store is open for reading only. Later such a store is compared like any other; Open advances the anchor to what the store holds.
 	Anchor anchor.Anchor
 
 	// Audit takes the record of every operation, and every operation waits for it: one that cannot be recorded does not happen. Package audit makes sinks that
@@ -205,11 +208,12 @@ type Keyring struct{ *root }
 // A root is the client of the root user. The field of a Keyring that embeds it has no name outside this package, so that nobody makes a Keyring of a Client.
 type root = Client
 
-// Open opens the keyring that a store holds, or makes one in an empty store. It reads a handful of records and scans nothing. The caller closes the ring, and
-// after it the store.
+// Open opens the keyring that a store holds, or makes one in an empty store, unless [Config.MustExist] forbids it. It reads a handful of records and scans nothing.
+// The caller closes the ring, and after it the store.
 //
-// Its errors have no [Code], and are no [Error]. A wrong root key is one that matches [rootkey.ErrWrongKey]. A store that holds a ring of another id, account or Region than the Config states is
-// refused, and so is one that holds records but no ring.
+// Its errors have no [Code], and are no [Error]. A wrong root key is one that matches [rootkey.ErrWrongKey], an empty store that was refused one that matches
+// [ErrNoRing]. If what opens the ring is damaged, missing or rolled back, the error is a [*Problem] that says which record. A store that holds a ring of another id,
+// account or Region than the Config states is refused, and so is one that holds records but no ring.
 func Open(ctx context.Context, cfg Config) (*Keyring, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("kms: open: %w", err)
@@ -271,7 +275,8 @@ func (k *Keyring) Region() string { return k.c.ring.region }
 func (k *Keyring) Partition() string { return k.c.ring.partition }
 
 // Close refuses new operations with [ErrServiceUnavailable], waits for those that run, and forgets the keys: the ring's own are wiped at once, key material when the
-// runtime finds that nothing refers to it. It does not close the store or wipe root keys. Closing twice is no error. A sink or a store that calls it waits for itself.
+// runtime finds that nothing refers to it. It does not close the store or wipe root keys. Closing twice is no error. A sink or a store that calls it waits for
+// itself.
 func (k *Keyring) Close() error {
 	if k.c.gate.close() {
 		k.c.keys.Clear()

@@ -12,8 +12,8 @@ import (
 	"github.com/claviger/kms/keystore"
 )
 
-// A Problem is something that is wrong with what the store holds. [Keyring.Check] lists them. [Open] returns one as an error if the ring's own record, that of its domain key
-// or the ledger is damaged, missing or rolled back, and it may be the cause of the errors of everything else.
+// A Problem is something that is wrong with what the store holds. [Keyring.Check] lists them. [Open] returns one as an error if the ring's own record, that of its
+// domain key or the ledger is damaged, missing or rolled back, and it may be the cause of the errors of everything else.
 type Problem struct {
 	Record string // the record's name, as the store has it: it may hold anything; empty if it is not known
 	What   string // what is wrong, in words that are safe to print and to log

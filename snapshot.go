@@ -88,8 +88,8 @@ type referent struct {
 // meet is how long the use of a key through references may go unnoticed by the cache, which drops what nobody asks for.
 const meet = 100 * time.Millisecond
 
-// recall returns the key that a reference names, and the alias if it names it by one, if both are known and fresh; else nil. The key's own record says whether it still
-// has the alias, so that what is remembered of a reference cannot be out of date.
+// recall returns the key that a reference names, and the alias if it names it by one, if both are known and fresh; else nil. The key's own record says whether it
+// still has the alias, so that what is remembered of a reference cannot be out of date.
 func (c *core) recall(text string, forms refForms, at stamp, now int64) (k *key, alias string) {
 	r, ok := c.refs.Get(text)
 	if !ok || r.alias != "" && forms != anyForm {

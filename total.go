@@ -17,10 +17,10 @@ import (
 
 // Totals say which records there must be, so that one that a store lost, withholds or brings back is noticed by whoever counts.
 //
-// Records are counted that decide whether a key can be used: those of keys, and tombstones. They fall into 256 buckets by their names, which are random, so that
-// two changes seldom meet in one. The total of a bucket is a sealed record that changes in the same commit as what it counts: how many records there are,
-// and the exclusive or of a keyed hash of each one's name, generation and change id. A store does not know the hashes, so another set of records has the same sum only by
-// a chance of 2^-256.
+// Records are counted that decide whether a key can be used: those of keys, and tombstones. They fall into 256 buckets by their names, which are random, so that two
+// changes seldom meet in one. The total of a bucket is a sealed record that changes in the same commit as what it counts: how many records there are, and the
+// exclusive or of a keyed hash of each one's name, generation and change id. A store does not know the hashes, so another set of records has the same sum only by a
+// chance of 2^-256.
 
 // A bucket is the first byte of the id of a key, or of the hash in the name of a tombstone.
 type bucket byte

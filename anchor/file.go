@@ -28,8 +28,8 @@ const (
 	noRing      = "-"
 )
 
-// Create makes the file of a new anchor, readable and writable by its owner only. It fails with an error that matches [io/fs.ErrExist] if there is anything at path. When it
-// returns without an error the file is on stable storage; otherwise none is left.
+// Create makes the file of a new anchor, readable and writable by its owner only. It fails with an error that matches [io/fs.ErrExist] if there is anything at path.
+// When it returns without an error the file is on stable storage; otherwise none is left.
 func Create(path string) (*File, error) {
 	next, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -41,7 +41,8 @@ func Create(path string) (*File, error) {
 	return &File{path: path}, nil
 }
 
-// Open opens the file of an anchor that [Create] has made. A file that is missing is an error that matches [io/fs.ErrNotExist]: an anchor that begins anew guards nothing.
+// Open opens the file of an anchor that [Create] has made. A file that is missing is an error that matches [io/fs.ErrNotExist]: an anchor that begins anew guards
+// nothing.
 func Open(path string) (*File, error) {
 	f := &File{path: path}
 	if _, _, err := f.read(); err != nil {

@@ -140,7 +140,8 @@ func openStore(spec string, access access) (keystore.Store, error) {
 	}
 }
 
-// A heldAnchor lets nobody advance the anchor, since a check changes nothing: of a copy of a store that somebody went on with, it would otherwise make the store refuse to open.
+// A heldAnchor lets nobody advance the anchor, since a check changes nothing: of a copy of a store that somebody went on with, it would otherwise make the store
+// refuse to open.
 type heldAnchor struct{ anchor.Anchor }
 
 func (heldAnchor) Advance(context.Context, string, uint64) error { return nil }

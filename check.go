@@ -433,7 +433,7 @@ func (ch *checker) opens(ctx context.Context, d *domainRecord, root rootkey.Root
 	}
 	key, err := d.open(ctx, []rootkey.Root{root})
 	if err != nil {
-		return &Problem{What: "its wrap does not open: " + oneLine(err.Error()), Err: err}
+		return errShut(err)
 	}
 	defer key.Zero()
 	if keys := ch.sealing.Load().keys; keys.Holds(d.id) && !keys.Is(d.id, key) {

@@ -357,6 +357,9 @@ func (c *core) rotateDomainKey(ctx context.Context) error {
 			return fmt.Errorf("the ring is also wrapped under root %q, which was not given: open the ring with it, or take it out with ChangeRoots", w.root)
 		}
 	}
+	if err := c.provesOld(ctx, old, was.keys); err != nil {
+		return err
+	}
 	d, key, err := newDomain(ctx, c.ring.id, c.domains.roots)
 	if err != nil {
 		return err
@@ -389,6 +392,19 @@ func (c *core) rotateDomainKey(ctx context.Context) error {
 		}
 		return err
 	})
+}
+
+// provesOld makes sure that the record of a domain key, which is to be written again, opens: what a store misread would be lost for good, and all that is sealed under it.
+func (c *core) provesOld(ctx context.Context, old *domainRecord, keys *record.Keys) error {
+	key, err := old.open(ctx, c.domains.roots)
+	if err != nil {
+		return problem(domainItem(old.id), errShut(err))
+	}
+	defer key.Zero()
+	if !keys.Is(old.id, key) {
+		return errDamagedItem(domainItem(old.id))
+	}
+	return nil
 }
 
 // domainRecords lists the records of the ring's domain keys as the store has them.

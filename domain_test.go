@@ -262,6 +262,35 @@ func TestRotationKeepsEveryRoot(t *testing.T) {
 	must(kms.Open(t.Context(), kms.Config{Store: store, Root: second}))(t)
 }
 
+// A misreadStore returns one record with its last byte changed.
+type misreadStore struct {
+	keystore.Store
+	item string
+}
+
+func (s *misreadStore) Get(ctx context.Context, name string) (keystore.Record, error) {
+	r, err := s.Store.Get(ctx, name)
+	if err == nil && name == s.item {
+		r.Value[len(r.Value)-1] ^= 1
+	}
+	return r, err
+}
+
+// TestRotationWritesNothingMisread: a rotation writes the record of the old domain key again, and must not make a fault of reading last.
+func TestRotationWritesNothingMisread(t *testing.T) {
+	store := &misreadStore{Store: memory.New()}
+	f := open(t, func(c *kms.Config) { c.Store = store })
+	key := f.create()
+	item := itemNames(t, store, "domain/")[0]
+	store.item = item
+	if err := f.RotateDomainKey(t.Context()); err == nil || !strings.Contains(err.Error(), item+": its wrap does not open") {
+		t.Errorf("%v", err)
+	}
+	store.item = ""
+	must(open(t, func(c *kms.Config) { c.Store = store }).Encrypt(t.Context(), key.KeyID, []byte("x"), nil))(t)
+	check(t, f.RotateDomainKey(t.Context()))
+}
+
 // TestDomainKeysAreBounded: rotating again and again without maintenance comes to an end.
 func TestDomainKeysAreBounded(t *testing.T) {
 	f := open(t)

@@ -47,6 +47,11 @@ func broken(format string, args ...any) error {
 	return &Problem{What: fmt.Sprintf(format, args...), Err: errDisagree}
 }
 
+// errShut returns the problem of a domain key's record that a root does not open, which it says in its own words.
+func errShut(err error) error {
+	return &Problem{What: "its wrap does not open: " + oneLine(err.Error()), Err: err}
+}
+
 func errDamagedItem(item string) error { return problem(item, record.ErrDamaged) }
 
 func errRolledBack(item string) error { return problem(item, ErrRolledBack) }

@@ -312,12 +312,13 @@ type brokenStore struct {
 	keystore.Store
 	fails storeFault // nil if it does not
 	bends bool       // records come back damaged
+	shuts bool       // so do the wraps of domain keys
 }
 
 var errOnFire = errors.New("the disk is on fire")
 
 func (s *brokenStore) bend(r keystore.Record) keystore.Record {
-	if s.bends && !strings.HasPrefix(r.Name, domainPrefix) {
+	if s.bends && !strings.HasPrefix(r.Name, domainPrefix) || s.shuts && strings.HasPrefix(r.Name, domainPrefix) {
 		r.Value = bytes.Clone(r.Value)
 		r.Value[len(r.Value)-1] ^= 1
 	}
@@ -437,6 +438,11 @@ var plights = []plight{
 		s.bends = true
 		return w.ring.root, w.key.ARN
 	}},
+	{name: "damaged wraps", arrange: func(w *world, s *brokenStore) (*Client, string) {
+		w.forget()
+		s.shuts = true
+		return w.ring.root, w.key.ARN
+	}},
 	breaks("store out of reach", func(string, func() (keystore.Revision, error)) (keystore.Revision, error) { return 0, errOnFire }),
 	breaks("commit fails", inCommit(func(func() (keystore.Revision, error)) error { return errors.Join(errOnFire, keystore.ErrFailed) })),
 	breaks("commit fails after its effect", inCommit(func(commit func() (keystore.Revision, error)) error { sure(commit()); return errOnFire })),
@@ -456,7 +462,8 @@ func secretsOf(w *world) canaries {
 	for _, item := range items {
 		switch kind, rest, _ := strings.Cut(item.Name, "/"); kind {
 		case kindDomain:
-			found["the domain key"] = sure(sure(decodeDomainRecord(item.Value)).open(context.Background(), w.ring.c.cfg.roots())).Clone()
+			roots := slices.Concat(w.ring.c.cfg.roots(), nextRoots)
+			found["the domain key "+rest] = sure(sure(decodeDomainRecord(item.Value)).open(context.Background(), roots)).Clone()
 		case kindVersion:
 			var r versionRecord
 			_, _, err := w.ring.c.open(context.Background(), kindVersion, item.Name, item, &r)
@@ -470,16 +477,55 @@ func secretsOf(w *world) canaries {
 	return found
 }
 
+// nextRoots are what ChangeRoots gives a world's ring. Their keys must turn up nowhere either.
+var (
+	nextKeys  = canaries{"the next root's key": []byte("canary of the next root: 32 byte"), "the next recovery root's key": []byte("canary of the recovery: 32 bytes")}
+	nextRoots = []rootkey.Root{aead.New(leakyAEAD{nextKeys["the next root's key"]}), rootkey.WithName("recovery", aead.New(leakyAEAD{nextKeys["the next recovery root's key"]}))}
+)
+
+// managed is what the program itself does with a ring. It is no operation, and asks no policy, but what comes out of it is searched as well.
+var managed = []step{
+	{method: "Check", call: func(ctx context.Context, _ *Client, w *world, _ string) (any, error) { return w.ring.Check(ctx) }},
+	{method: "Check/after a rotation", call: func(ctx context.Context, _ *Client, w *world, _ string) (any, error) {
+		if err := w.ring.RotateDomainKey(ctx); err != nil {
+			return nil, err
+		}
+		return w.ring.Check(ctx)
+	}},
+	{method: "Maintain", call: func(ctx context.Context, _ *Client, w *world, _ string) (any, error) { return w.ring.Maintain(ctx) }},
+	{method: "Maintain/after a rotation", call: func(ctx context.Context, _ *Client, w *world, _ string) (any, error) {
+		if err := w.ring.RotateDomainKey(ctx); err != nil {
+			return nil, err
+		}
+		return w.ring.Maintain(ctx)
+	}},
+	{method: "RotateDomainKey", changes: true, call: func(ctx context.Context, _ *Client, w *world, _ string) (any, error) {
+		return none(w.ring.RotateDomainKey(ctx))
+	}},
+	{method: "ChangeRoots", changes: true, call: func(ctx context.Context, _ *Client, w *world, _ string) (any, error) {
+		return none(w.ring.ChangeRoots(ctx, nextRoots[0], nextRoots[1:]...))
+	}},
+	{method: "ChangeRoots/and wrong ones", changes: true, call: func(ctx context.Context, _ *Client, w *world, _ string) (any, error) {
+		if err := w.ring.ChangeRoots(ctx, nextRoots[0]); err != nil {
+			return nil, err
+		}
+		w.ring.c.domains.roots = nextRoots[1:] // as if the ring had been opened with what opens nothing
+		defer func() { w.ring.c.domains.roots = nextRoots[:1] }()
+		report, err := w.ring.Check(ctx)
+		return report, errors.Join(err, w.ring.RotateDomainKey(ctx), w.ring.ChangeRoots(ctx, nextRoots[1]))
+	}},
+}
+
 // TestNoSecretTurnsUp runs every operation in every plight, and looks for plaintexts, key material, domain keys, data keys and tokens in whatever comes out: results,
 // errors and all that they wrap, panics and their stacks, audit records, and what is stored. Ciphertexts are looked for in everything but results. The race
 // detector makes this slow: the small size tries a quarter under it. CVE-2025-62513 and CVE-2025-62705: audit records and errors that held secrets.
 func TestNoSecretTurnsUp(t *testing.T) {
-	for i := range steps {
+	for i, s := range slices.Concat(steps, managed) {
 		for j, p := range plights {
 			if underRace && os.Getenv("KMS_SOAK") == "" && (i+j)%4 != 0 {
 				continue
 			}
-			t.Run(steps[i].method+"/"+p.name, func(t *testing.T) { tryForSecrets(t, &steps[i], p) })
+			t.Run(s.method+"/"+p.name, func(t *testing.T) { tryForSecrets(t, &s, p) })
 		}
 	}
 }
@@ -494,6 +540,7 @@ func tryForSecrets(t *testing.T, s *step, p plight) {
 
 	var secrets search
 	secrets.add(secretsOf(w))
+	secrets.add(nextKeys)
 	ciphertext := bytes.Clone(w.ciphertext)
 	client, ref := p.arrange(w, broken)
 	ctx := t.Context()
@@ -513,7 +560,8 @@ func tryForSecrets(t *testing.T, s *step, p plight) {
 		return s.call(ctx, client, w, ref)
 	}()
 	w.nowPanics.Store(false)
-	broken.fails, broken.bends = nil, false
+	harmed := broken.bends || broken.shuts
+	broken.fails, broken.bends, broken.shuts = nil, false, false
 
 	if w.ring.c.gate.state.Load() < closed {
 		secrets.add(secretsOf(w)) // with what the operation made
@@ -522,6 +570,14 @@ func tryForSecrets(t *testing.T, s *step, p plight) {
 		secrets.add(canaries{"the data key": bytes.Clone(dk.Plaintext())})
 	}
 	secrets.look(t, "result", res, &res)
+	if report, ok := res.(CheckReport); ok {
+		for _, p := range report.Problems {
+			secrets.look(t, "problem", append(tree(p), *p)...)
+		}
+		if err == nil && harmed && len(report.Problems) == 0 {
+			t.Errorf("%d problems were found", len(report.Problems))
+		}
+	}
 	for _, item := range sure(w.store.Store.List(context.Background(), "", "", keystore.MaxListLimit)) {
 		if name := secrets.find(item.Name + "\n" + string(item.Value)); name != "" {
 			t.Errorf("the store's %s shows %s", item.Name, name)
@@ -539,7 +595,8 @@ func tryForSecrets(t *testing.T, s *step, p plight) {
 	for _, e := range w.sink.Events() {
 		secrets.look(t, "event", e, *e)
 	}
-	if trail.Len() == 0 && p.name != "closed" && s.action != "kms:ReEncryptTo" {
+	isManaged := slices.ContainsFunc(managed, func(m step) bool { return m.method == s.method }) // which records what it does, and not what it was asked
+	if trail.Len() == 0 && p.name != "closed" && s.action != "kms:ReEncryptTo" && (!isManaged || s.changes && p.name == "success") {
 		t.Error("nothing was recorded")
 	}
 }

@@ -314,14 +314,14 @@ func (ch *checker) due(ctx context.Context, item keystore.Record) error {
 // belongs opens a version, or its entry in the index, and looks whether there is a key for it, or was one that is being swept.
 func (ch *checker) belongs(ctx context.Context, item keystore.Record, name string) error {
 	kind, _, _ := strings.Cut(item.Name, "/")
-	h, plain, err := ch.unseal(ctx, kind, item.Name, item)
+	from, plain, err := ch.unseal(ctx, kind, item.Name, item)
 	clear(plain)
 	if err != nil {
 		return err
 	}
 	text, _, _ := strings.Cut(name, "/")
 	id, ok := parseKeyID(text)
-	if !ok || h.Generation == 0 {
+	if !ok || from.generation == 0 {
 		return errDamagedItem(item.Name)
 	}
 	if id != ch.owner {

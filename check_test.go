@@ -369,6 +369,36 @@ func TestCheckBesideChanges(t *testing.T) {
 	}
 }
 
+// TestCheckBesideRotations: a walk beside changes of domain keys and roots, in this process and in another, finds the store whole.
+func TestCheckBesideRotations(t *testing.T) {
+	roots := []rootkey.Root{newGCMRoot(t, gcmKey(1)), rootkey.WithName("second", newGCMRoot(t, gcmKey(2)))}
+	f := open(t, func(c *kms.Config) { c.Root, c.RecoveryRoots = roots[0], roots[1:] })
+	for range 20 {
+		f.create()
+	}
+	other := open(t, func(c *kms.Config) { c.Store, c.Root, c.RecoveryRoots = f.store, roots[0], roots[1:] })
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	wg.Go(func() {
+		for n := 0; ctx.Err() == nil; n++ {
+			check(t, f.RotateDomainKey(t.Context()))
+			must(f.Maintain(t.Context()))(t)
+			if n%2 == 0 {
+				check(t, f.ChangeRoots(t.Context(), roots[1], roots[0]))
+			}
+		}
+	})
+	for n := range 12 {
+		for who, ring := range []*kms.Keyring{f.Keyring, other.Keyring} {
+			if got := problems(t, ring); len(got) != 0 {
+				t.Errorf("turn %d of ring %d: %q", n, who, got)
+			}
+		}
+	}
+	cancel()
+	wg.Wait()
+}
+
 // TestADamagedTotalKeepsNothingFromBeingDone: a total decides nothing; whoever counts finds it.
 func TestADamagedTotalKeepsNothingFromBeingDone(t *testing.T) {
 	f := open(t)

@@ -159,6 +159,47 @@ func TestNothingIsSealedUnderAnOldDomainKey(t *testing.T) {
 	}
 }
 
+// A staleStore lists some records as they once were.
+type staleStore struct {
+	keystore.Store
+	old map[string]keystore.Record
+}
+
+func (s *staleStore) List(ctx context.Context, prefix, after string, limit int) ([]keystore.Record, error) {
+	list, err := s.Store.List(ctx, prefix, after, limit)
+	for i, r := range list {
+		if old, ok := s.old[r.Name]; ok {
+			old.Value = slices.Clone(old.Value)
+			list[i] = old
+		}
+	}
+	return list, err
+}
+
+// TestAPageFromBeforeAResealing: what was listed and then resealed, and whose domain key has gone before it was opened, is read again.
+func TestAPageFromBeforeAResealing(t *testing.T) {
+	store := &staleStore{Store: memory.New()}
+	f := open(t, func(c *kms.Config) { c.Store = store })
+	key := f.create()
+	old := map[string]keystore.Record{}
+	for _, name := range itemNames(t, store, "") {
+		if name != "ring" && !strings.HasPrefix(name, "domain/") {
+			old[name] = must(store.Get(t.Context(), name))(t)
+		}
+	}
+	check(t, f.RotateDomainKey(t.Context()))
+	must(f.Maintain(t.Context()))(t)
+	store.old = old
+	for _, ring := range []*kms.Keyring{f.Keyring, open(t, func(c *kms.Config) { c.Store = store }).Keyring} {
+		if got := all(t, ring.ListKeys(t.Context())); len(got) != 1 || got[0].KeyID != key.KeyID {
+			t.Errorf("%+v", got)
+		}
+		if got := problems(t, ring); len(got) != 0 {
+			t.Errorf("%q", got)
+		}
+	}
+}
+
 // TestDamageKeepsTheOldDomainKey: while a record under an old domain key cannot be read, or is not shown, the key stays: it may come back.
 func TestDamageKeepsTheOldDomainKey(t *testing.T) {
 	for name, harm := range map[string]func(t *testing.T, f *fixture, item string){

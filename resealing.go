@@ -120,13 +120,13 @@ func (r *resealer) reseal(ctx context.Context, item keystore.Record) error {
 		}
 	}
 	r.kind = kind
-	h, plain, err := r.c.unseal(ctx, kind, item.Name, item)
+	from, plain, err := r.c.unseal(ctx, kind, item.Name, item)
 	if err != nil {
 		return err
 	}
 	defer clear(plain)
 	r.size += len(item.Name) + len(item.Value)
-	r.batch.putPlain(kind, item.Name, source{revision: item.Revision, generation: h.Generation, changeID: h.ChangeID}, plain)
+	r.batch.putPlain(kind, item.Name, from, plain)
 	return nil
 }
 

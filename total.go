@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/claviger/kms/internal/record"
 	"github.com/claviger/kms/keystore"
 )
 
@@ -235,10 +234,10 @@ func (v *vault) countBucket(ctx context.Context, at bucket, item string) (total 
 	for _, p := range at.prefixes() {
 		kind := p[0]
 		for sealed, err := range keystore.Walk(ctx, v.store, p[1]) {
-			var h record.Header
+			var s source
 			var plain []byte
 			if err == nil {
-				h, plain, err = v.unseal(ctx, kind, sealed.Name, sealed)
+				s, plain, err = v.unseal(ctx, kind, sealed.Name, sealed)
 				clear(plain)
 			}
 			if err != nil && ctx.Err() == nil && isDamage(err) {
@@ -247,7 +246,6 @@ func (v *vault) countBucket(ctx context.Context, at bucket, item string) (total 
 			if err != nil {
 				return totalRecord{}, source{}, err
 			}
-			s := source{revision: sealed.Revision, generation: h.Generation, changeID: h.ChangeID}
 			if sealed.Name == item {
 				found = s
 			}

@@ -44,7 +44,7 @@ func (v *vault) read(ctx context.Context, kind, item string, r body) (from sourc
 
 // open opens a record that the store returned for item.
 func (v *vault) open(ctx context.Context, kind, item string, sealed keystore.Record, r body) (from source, plain []byte, err error) {
-	h, plain, err := v.unseal(ctx, kind, item, sealed)
+	from, plain, err = v.unseal(ctx, kind, item, sealed)
 	if err != nil {
 		return source{}, nil, err
 	}
@@ -52,15 +52,36 @@ func (v *vault) open(ctx context.Context, kind, item string, sealed keystore.Rec
 		clear(plain)
 		return source{}, nil, problem(item, err)
 	}
-	return source{revision: sealed.Revision, generation: h.Generation, changeID: h.ChangeID}, plain, nil
+	return from, plain, nil
 }
 
-// unseal returns what a record holds, without reading it. A domain key that is not at hand is looked for once: another process may have made it since.
-func (v *vault) unseal(ctx context.Context, kind, item string, sealed keystore.Record) (record.Header, []byte, error) {
+// unseals is how often a record is read before it is said to be sealed under no domain key that there is.
+const unseals = 3
+
+// unseal returns what a record holds, without reading it. A domain key that is not at hand is looked for: another process may have made it since. If there is none, the
+// record is read again, since it may have been resealed, and that domain key dropped, after the store returned it.
+func (v *vault) unseal(ctx context.Context, kind, item string, sealed keystore.Record) (from source, plain []byte, err error) {
 	if sealed.Name != item {
-		return record.Header{}, nil, errDamagedItem(item)
+		return source{}, nil, errDamagedItem(item)
 	}
-	name := record.Name{Kind: kind, Item: item}
+	for n := 1; ; n++ {
+		from, plain, err = v.unsealOnce(ctx, record.Name{Kind: kind, Item: item}, sealed)
+		if !errors.Is(err, record.ErrUnknownDomain) || n == unseals {
+			break
+		}
+		now, readErr := v.store.Get(ctx, item)
+		if readErr != nil || now.Revision == sealed.Revision {
+			break
+		}
+		sealed = now
+	}
+	if err != nil {
+		return source{}, nil, problem(item, err)
+	}
+	return from, plain, nil
+}
+
+func (v *vault) unsealOnce(ctx context.Context, name record.Name, sealed keystore.Record) (source, []byte, error) {
 	h, _, plain, err := v.sealing.Load().keys.Open(name, sealed.Value, schema1)
 	if errors.Is(err, record.ErrUnknownDomain) {
 		id, _ := record.DomainOf(sealed.Value) // it has one, or it would be damaged
@@ -68,10 +89,7 @@ func (v *vault) unseal(ctx context.Context, kind, item string, sealed keystore.R
 			h, _, plain, err = v.sealing.Load().keys.Open(name, sealed.Value, schema1)
 		}
 	}
-	if err != nil {
-		return record.Header{}, nil, problem(item, err)
-	}
-	return h, plain, nil
+	return source{revision: sealed.Revision, generation: h.Generation, changeID: h.ChangeID}, plain, err
 }
 
 // keyedHash is a hash of texts under the ring's index key: nobody without it can tell what was hashed, or make another.

@@ -174,9 +174,7 @@ type core struct {
 	gate  gate
 
 	keys      *cache.Cache[keyID, *slot]
-	seen      *cache.Cache[keyID, sighting]          // generations, also of keys that were evicted
-	seeing    sync.Mutex                             // held while seen is advanced
-	order     atomic.Uint64                          // counts sightings and reads; see sighting
+	seen      sightings                              // generations, also of keys that were evicted
 	misses    *cache.Cache[keyID, stamp]             // ids that were not found
 	refs      *cache.Cache[string, referent]         // what references named
 	documents *cache.Cache[string, *policy.Document] // key policies by their text
@@ -232,12 +230,12 @@ func Open(ctx context.Context, cfg Config) (*Keyring, error) {
 		vault:     vault{store: cfg.Store, index: ring.index},
 		clock:     clock{now: cfg.Now, base: time.Now()},
 		keys:      cache.New[keyID, *slot](cfg.CacheSize).OnRemove((*slot).retire),
-		seen:      cache.New[keyID, sighting](max(4*cfg.CacheSize, leastSightings)),
 		misses:    cache.New[keyID, stamp](1024),
 		refs:      cache.New[string, referent](cfg.CacheSize),
 		documents: cache.New[string, *policy.Document](min(cfg.CacheSize, mostDocuments)),
 		flights:   flights{running: make(map[keyID]*flight)},
 	}
+	c.seen.init(max(4*cfg.CacheSize, leastSightings))
 	c.sealing.Store(ring.sealing)
 	c.domains.init(cfg.roots())
 	c.anchoring.init(cfg.Anchor, ring.id.String())

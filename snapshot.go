@@ -70,6 +70,52 @@ type sighting struct {
 	at         uint64 // its place among all sightings and reads of this process: a clock may stand still between two
 }
 
+// sightings remember the keys that this process saw last: as many as their limit, whatever is used how often, and at most twice as many.
+type sightings struct {
+	mu      sync.Mutex
+	limit   int
+	recent  map[keyID]sighting
+	earlier map[keyID]sighting // what was recent when that was last full
+	order   atomic.Uint64      // counts sightings, and reads of keys; see sighting
+}
+
+func (s *sightings) init(limit int) {
+	s.limit, s.recent, s.earlier = limit, make(map[keyID]sighting), make(map[keyID]sighting)
+}
+
+// last returns what was last seen of a key. Whoever asks sees the key again.
+func (s *sightings) last(id keyID) (sighting, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.find(id)
+}
+
+func (s *sightings) find(id keyID) (known sighting, seen bool) {
+	if known, seen = s.recent[id]; !seen {
+		if known, seen = s.earlier[id]; seen {
+			s.keep(id, known)
+		}
+	}
+	return known, seen
+}
+
+// advance remembers the generation of a key, if it is the highest.
+func (s *sightings) advance(k *key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known, seen := s.find(k.id); !seen || known.generation < k.from.generation {
+		s.keep(k.id, sighting{k.from.generation, k.from.changeID, s.order.Add(1)})
+	}
+}
+
+func (s *sightings) keep(id keyID, is sighting) {
+	if len(s.recent) >= s.limit {
+		s.recent, s.earlier = s.earlier, s.recent
+		clear(s.recent)
+	}
+	s.recent[id] = is
+}
+
 // fresh returns the cached snapshot of a key if it may still be used.
 func (c *core) fresh(id keyID, now stamp) *key {
 	if s, ok := c.keys.Get(id); ok {
@@ -123,7 +169,7 @@ func (c *core) load(ctx context.Context, id keyID, now stamp) (*key, error) {
 		return k, nil
 	}
 	if missed, ok := c.misses.Get(id); ok && missed.within(c.cfg.MaxStaleness, now) {
-		if _, seen := c.seen.Get(id); !seen { // else it was made since, or destroyed: the store knows
+		if _, seen := c.seen.last(id); !seen { // else it was made since, or destroyed: the store knows
 			return nil, errNoKey
 		}
 	}
@@ -159,9 +205,9 @@ func (c *core) reload(ctx context.Context, id keyID, since time.Duration) (*key,
 func (c *core) fetch(ctx context.Context, id keyID, started stamp) (*key, error) {
 	item := keyItem(id)
 	for {
-		began := c.order.Add(1)
+		began := c.seen.order.Add(1)
 		sealed, err := c.store.Get(ctx, item)
-		known, seen := c.seen.Get(id)
+		known, seen := c.seen.last(id)
 		begun := seen && known.at < began // what is known was known before the read began
 		if errors.Is(err, keystore.ErrNotFound) && (!seen || begun) {
 			if err := c.prove(ctx, kindKey, item, source{}); errors.Is(err, errMovedOn) {
@@ -246,7 +292,7 @@ func (c *core) compile(text string) (*policy.Document, error) {
 
 // publish makes k the snapshot of its key, unless a newer one is known, and returns the one that is. current is when k is known to have been current.
 func (c *core) publish(k *key, current stamp) *key {
-	c.sight(k) // before anybody can use it, so that nobody publishes less afterwards
+	c.seen.advance(k) // before anybody can use it, so that nobody publishes less afterwards
 	for {
 		s, _ := c.keys.GetOrAdd(k.id, new(slot))
 		old := s.view.Load()
@@ -269,15 +315,6 @@ func (c *core) publish(k *key, current stamp) *key {
 			c.misses.Delete(k.id)
 			return next.key
 		}
-	}
-}
-
-// sight remembers the generation of a key, if it is the highest.
-func (c *core) sight(k *key) {
-	c.seeing.Lock()
-	defer c.seeing.Unlock()
-	if known, ok := c.seen.Get(k.id); !ok || known.generation < k.from.generation {
-		c.seen.Put(k.id, sighting{k.from.generation, k.from.changeID, c.order.Add(1)})
 	}
 }
 

@@ -4,8 +4,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"slices"
+	"sync"
 	"testing"
+	"weak"
 
 	"github.com/claviger/kms/keystore"
 )
@@ -34,6 +37,51 @@ func TestTheLastSightingsStay(t *testing.T) {
 	sure(r.c.store.Commit(t.Context(), []keystore.Change{{Op: keystore.Put, Name: keyItem(id), Value: old.Value, Revision: now.Revision}}))
 	if _, err := r.Encrypt(t.Context(), sighted.ARN, []byte("x"), nil); !errors.Is(err, ErrInternal) {
 		t.Errorf("a record from before the key was disabled: %v, want %v", err, ErrInternal)
+	}
+}
+
+// TestOpenedKeysAreBounded: the material of no more keys than Config.CacheSize says stays in memory, whoever used how many at once.
+func TestOpenedKeysAreBounded(t *testing.T) {
+	for _, size := range []int{1, 3} {
+		r, first := ring(t, func(cfg *Config) { cfg.CacheSize = size })
+		arns := []string{first.ARN}
+		for range 15 {
+			arns = append(arns, sure(r.CreateKey(t.Context(), CreateKeyInput{Policy: everyone})).ARN)
+		}
+		var mu sync.Mutex
+		opened := map[weak.Pointer[material]]bool{}
+		var wg sync.WaitGroup
+		for g := range 4 {
+			wg.Go(func() {
+				for n := range 4 * len(arns) {
+					arn := arns[(n+g)%len(arns)]
+					out := sure(r.Encrypt(t.Context(), arn, []byte("x"), nil))
+					sure(r.Decrypt(t.Context(), out.Ciphertext, nil))
+					id, _ := parseKeyID(arn[len(arn)-len(first.KeyID):])
+					if s, ok := r.c.keys.Get(id); ok {
+						if v := s.newest(); v != nil {
+							mu.Lock()
+							opened[weak.Make(v.key.materials.current.Load())] = true
+							mu.Unlock()
+						}
+					}
+				}
+			})
+		}
+		wg.Wait()
+		for range 3 { // pools are emptied by the second collection
+			runtime.GC()
+		}
+		held := 0
+		for m := range opened {
+			if m.Value() != nil {
+				held++
+			}
+		}
+		if len(opened) < len(arns) || held > size {
+			t.Errorf("%d of %d opened materials are held, want at most %d", held, len(opened), size)
+		}
+		runtime.KeepAlive(r)
 	}
 }
 

@@ -1,10 +1,13 @@
 package cache_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/claviger/kms/internal/cache"
@@ -117,6 +120,69 @@ func TestConcurrent(t *testing.T) {
 	wg.Wait()
 }
 
+// TestRemovedBeforeSuccessor: whoever finds another value for a key finds the one before it told, however that left the cache, and there are never more entries than
+// the limit. The caches are so small that nearly every entry makes another one go.
+func TestRemovedBeforeSuccessor(t *testing.T) {
+	type value struct {
+		key  int
+		told atomic.Bool
+	}
+	for _, limit := range []int{1, 2, 5} {
+		c := cache.New[int, *value](limit).OnRemove(func(v *value) {
+			runtime.Gosched() // for others to look meanwhile
+			v.told.Store(true)
+		})
+		var successors atomic.Int64
+		var wg sync.WaitGroup
+		for g := range 8 {
+			wg.Go(func() {
+				rnd := rand.New(rand.NewPCG(uint64(g), 0))
+				var last [8]*value
+				for range 20_000 {
+					k := rnd.IntN(len(last))
+					var v *value
+					switch rnd.IntN(40) {
+					case 0:
+						c.Clear()
+					case 1, 2:
+						c.Delete(k)
+					case 3, 4, 5, 6, 7, 8, 9, 10:
+						c.Put(k, &value{key: k})
+					case 11, 12, 13, 14:
+						v, _ = c.GetOrAdd(k, &value{key: k})
+					case 15:
+						if n := c.Len(); n > limit {
+							t.Errorf("%d entries, want at most %d", n, limit)
+							return
+						}
+					default:
+						v, _ = c.Get(k)
+					}
+					if v == nil || v == last[k] {
+						continue
+					}
+					if v.key != k {
+						t.Errorf("%d has the value of %d", k, v.key)
+						return
+					}
+					if last[k] != nil {
+						successors.Add(1)
+						if !last[k].told.Load() {
+							t.Errorf("limit %d: another value was found before the last one was told", limit)
+							return
+						}
+					}
+					last[k] = v
+				}
+			})
+		}
+		wg.Wait()
+		if successors.Load() < 1000 {
+			t.Errorf("limit %d: only %d successors were seen", limit, successors.Load())
+		}
+	}
+}
+
 func TestGetAllocatesNothing(t *testing.T) {
 	type key struct {
 		b [17]byte
@@ -179,5 +245,33 @@ func TestFewAmongMany(t *testing.T) {
 	}
 	if missed != 10 {
 		t.Errorf("ten keys were missed %d times", missed)
+	}
+}
+
+// BenchmarkGet looks up one key, and a thousand in turn, in a full cache, on one goroutine and on all processors.
+func BenchmarkGet(b *testing.B) {
+	type key [16]byte
+	const limit = 10_000
+	c := cache.New[key, *int](limit)
+	keys := make([]key, limit)
+	for i := range keys {
+		binary.LittleEndian.PutUint64(keys[i][:], uint64(i))
+		c.Put(keys[i], new(int))
+	}
+	for _, many := range []int{1, 1000} {
+		b.Run(fmt.Sprint(many), func(b *testing.B) {
+			i := 0
+			for b.Loop() {
+				c.Get(keys[i%many])
+				i++
+			}
+		})
+		b.Run(fmt.Sprint(many, "parallel"), func(b *testing.B) {
+			b.RunParallel(func(pb *testing.PB) {
+				for i := 0; pb.Next(); i++ {
+					c.Get(keys[i%many])
+				}
+			})
+		})
 	}
 }

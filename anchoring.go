@@ -25,6 +25,9 @@ const (
 	ledgerEntries = ringEntry + 1
 
 	maxProofs = 4096
+
+	// pastLedgers is how many ledgers a ledger names that were before it: more than there are processes that may be between their commit and the anchor.
+	pastLedgers = 64
 )
 
 // A ledgerEntry says as of which write a record is known to the anchor.
@@ -42,8 +45,12 @@ func (s source) before(e ledgerEntry) bool {
 	return s.generation < e.generation || s.generation == e.generation && entryOf(s) != e
 }
 
-// A ledgerRecord ties the totals, and the ring's own record, to the number in the anchor, which is the ledger's own generation. Only a ring with an anchor has one.
-type ledgerRecord struct{ entries [ledgerEntries]ledgerEntry }
+// A ledgerRecord ties the totals, and the ring's own record, to the mark in the anchor, which is of the ledger's own generation and change id. Only a ring with an anchor
+// has one. It names those before it, so that whoever finds the anchor at an older one sees that it was made of that.
+type ledgerRecord struct {
+	entries [ledgerEntries]ledgerEntry
+	past    [pastLedgers][8]byte // of change ids, the newest first
+}
 
 func (r *ledgerRecord) fields() []field {
 	return []field{{1, func() []byte {
@@ -59,20 +66,51 @@ func (r *ledgerRecord) fields() []field {
 			}
 		}
 		return v.Empty()
+	}}, {2, func() []byte {
+		var b []byte
+		for _, id := range r.past {
+			b = append(b, id[:]...)
+		}
+		return b
+	}, func(v cryptobyte.String) bool {
+		for i := range r.past {
+			if !v.CopyBytes(r.past[i][:]) {
+				return false
+			}
+		}
+		return v.Empty()
 	}}}
+}
+
+// mark is how the anchor knows a ledger.
+func (s source) mark() anchor.Mark {
+	return anchor.Mark{Number: s.generation, ID: entryOf(s).changeID}
+}
+
+// follows reports whether the ledger that came from `from` is the one of a mark, or was made of that. The zero mark is before all.
+func (r *ledgerRecord) follows(from source, m anchor.Mark) bool {
+	switch {
+	case m == anchor.Mark{}, m == from.mark():
+		return true
+	case m.Number >= from.generation, from.generation-m.Number > pastLedgers:
+		return false
+	default:
+		return r.past[from.generation-m.Number-1] == m.ID
+	}
 }
 
 // anchoring is what a vault with an anchor knows.
 type anchoring struct {
 	anchor anchor.Anchor // nil if there is none
 	ring   string
+	clock  *clock
 
 	turn chan struct{} // holds a token while the ledger is written
 
 	mu       sync.Mutex // guards the rest
 	ledger   ledgerRecord
 	from     source              // of the ledger
-	anchored uint64              // the number that the anchor is known to have reached
+	anchored anchor.Mark         // where the anchor is known to have been
 	pending  map[int]ledgerEntry // committed, and not in the ledger yet
 	proofs   map[string]proof    // by the names of records
 }
@@ -80,35 +118,66 @@ type anchoring struct {
 // A proof is that a record was found to be the one that its bucket's total counts.
 type proof struct{ record, total [16]byte } // change ids
 
-func (a *anchoring) init(an anchor.Anchor, ring string) {
-	*a = anchoring{anchor: an, ring: ring, turn: make(chan struct{}, 1), pending: make(map[int]ledgerEntry), proofs: make(map[string]proof)}
+func (a *anchoring) init(an anchor.Anchor, ring string, clock *clock) {
+	*a = anchoring{anchor: an, ring: ring, clock: clock, turn: make(chan struct{}, 1), pending: make(map[int]ledgerEntry), proofs: make(map[string]proof)}
 }
 
 // openAnchor compares the store with the anchor when a ring is opened. ring is where the ring's own record came from.
 func (c *core) openAnchor(ctx context.Context, ring source) error {
 	a := &c.anchoring
-	n, err := a.anchor.Load(ctx, a.ring)
+	m, err := a.anchor.Load(ctx, a.ring)
 	if err != nil {
 		return err
 	}
+	a.anchored = m
 	err = c.readLedger(ctx)
 	switch {
-	case errors.Is(err, keystore.ErrNotFound) && n == 0: // the anchor begins here, with what the store holds
+	case errors.Is(err, keystore.ErrNotFound) && m == anchor.Mark{}: // the anchor begins here, with what the store holds
 		if err := c.beginLedger(ctx, ring); err != nil {
 			return err
 		}
 	case errors.Is(err, keystore.ErrNotFound):
-		return &Problem{ledgerItem, fmt.Sprintf("the anchor stands at %d, and the store knows of no anchor", n), ErrRolledBack}
+		return &Problem{ledgerItem, fmt.Sprintf("the anchor stands at %d, and the store knows of no anchor", m.Number), ErrRolledBack}
 	case err != nil:
 		return err
-	case a.from.generation < n:
-		return &Problem{ledgerItem, fmt.Sprintf("the anchor stands at %d, and the store at %d", n, a.from.generation), ErrRolledBack}
+	default:
+		if err := a.follow(m); err != nil {
+			return err
+		}
 	}
 	if ring.before(a.entry(ringEntry)) {
 		return errRolledBack(ringItem)
 	}
 	_, now := c.clock.read()
 	return c.record(ctx, nil, now)
+}
+
+// follow fails unless the ledger, as it is known, is the one that the anchor knows or was made of that.
+func (a *anchoring) follow(m anchor.Mark) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.ledger.follows(a.from, m):
+		return nil
+	case a.from.generation < m.Number:
+		return &Problem{ledgerItem, fmt.Sprintf("the anchor stands at %d, and the store at %d", m.Number, a.from.generation), ErrRolledBack}
+	default:
+		return &Problem{ledgerItem, fmt.Sprintf("the store has gone another way than the anchor, at %d", m.Number), ErrRolledBack}
+	}
+}
+
+// catchUp reads the ledger if the one that is known is not the one that the anchor knows, nor was made of that.
+func (v *vault) catchUp(ctx context.Context, m anchor.Mark) error {
+	a := &v.anchoring
+	if a.follow(m) == nil {
+		return nil
+	}
+	if err := v.readLedger(ctx); errors.Is(err, keystore.ErrNotFound) {
+		return errRolledBack(ledgerItem)
+	} else if err != nil {
+		return err
+	}
+	return a.follow(m)
 }
 
 // beginLedger notes all totals as they are.
@@ -127,36 +196,39 @@ func (v *vault) beginLedger(ctx context.Context, ring source) error {
 	return nil
 }
 
-// readLedger reads the ledger as the store has it. What this process knows already is not unlearnt.
+// readLedger reads the ledger as the store has it. What this process knows already is not unlearnt, and a later one must have been made of it.
 func (v *vault) readLedger(ctx context.Context) error {
 	a := &v.anchoring
 	a.mu.Lock()
-	known := a.from
+	before := a.from
 	a.mu.Unlock()
 	var r ledgerRecord
 	from, _, err := v.read(ctx, kindLedger, ledgerItem, &r)
 	if err != nil {
 		return err
 	}
-	if from.before(entryOf(known)) {
-		return errRolledBack(ledgerItem)
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if from.generation > a.from.generation { // else this process has written it since
-		a.ledger, a.from = r, from
+	known := a.from
+	switch {
+	case from.generation < known.generation && from.generation >= before.generation: // this process has written it since
+	case from.generation < known.generation:
+		return errRolledBack(ledgerItem)
+	case r.follows(from, known.mark()), a.anchored == known.mark() && from.generation-known.generation > pastLedgers: // the anchor goes from one to what was made of it
+		a.ledger, a.from = r, from // also at another revision
+	default:
+		return errRolledBack(ledgerItem)
 	}
 	return nil
 }
 
-// record brings what was committed into the ledger and the ledger's generation into the anchor, before anybody is told of the commit. Callers who wait for each
-// other share one turn.
+// record brings what was committed into the ledger and the ledger's mark into the anchor, before anybody is told of the commit. Callers who wait for each other
+// share one turn. Nobody who has the turn of the domain keys may call it.
 func (v *vault) record(ctx context.Context, entries map[int]ledgerEntry, now int64) error {
 	a := &v.anchoring
 	if a.anchor == nil {
 		return nil
 	}
-	ctx = context.WithoutCancel(ctx) // the change is made: whoever is told of nothing must not leave it out of the ledger
 	a.mu.Lock()
 	for i, e := range entries {
 		if a.pending[i].generation < e.generation {
@@ -164,47 +236,98 @@ func (v *vault) record(ctx context.Context, entries map[int]ledgerEntry, now int
 		}
 	}
 	a.mu.Unlock()
-	a.turn <- struct{}{}
-	defer func() { <-a.turn }()
-	for {
+	select {
+	case a.turn <- struct{}{}:
+		defer func() { <-a.turn }()
+	case <-ctx.Done(): // what is pending is left to the next one
+		return ctx.Err()
+	}
+	ctx = context.WithoutCancel(ctx) // the change is made: whoever is told of nothing must not leave it out of the ledger
+	if err := v.writeLedger(ctx, now); err != nil {
+		return err
+	}
+	return v.advance(ctx)
+}
+
+// writeLedger commits ledgers until one has everything that is pending. The caller has the turn.
+func (v *vault) writeLedger(ctx context.Context, now int64) error {
+	a := &v.anchoring
+	for try := 0; ; try++ {
 		b, next, generation := v.ledgerBatch(now)
 		if b == nil {
-			break
+			return nil
 		}
 		revision, err := v.store.Commit(ctx, append(b.changes, b.sealing.check()))
 		if errors.Is(err, keystore.ErrUnknown) {
 			revision, err = v.lookUp(ctx, b, err)
 		}
-		if errors.Is(err, keystore.ErrConflict) {
-			if err = v.refresh(ctx); err == nil {
-				err = v.readLedger(ctx)
+		switch {
+		case err == nil:
+			a.mu.Lock()
+			if a.from.generation < generation { // else it was read back already
+				a.ledger, a.from = *next, source{revision: revision, generation: generation, changeID: b.header.ChangeID}
 			}
-			if err == nil || errors.Is(err, keystore.ErrNotFound) {
-				continue
+			a.mu.Unlock()
+		case errors.Is(err, keystore.ErrConflict) && try < maxTries:
+			if err := v.refresh(ctx); err != nil {
+				return err
 			}
-		}
-		if err != nil {
+			if err := v.readLedger(ctx); errors.Is(err, keystore.ErrNotFound) && generation > 1 {
+				return errRolledBack(ledgerItem)
+			} else if err != nil && !errors.Is(err, keystore.ErrNotFound) {
+				return err
+			}
+			if err := pause(ctx, try); err != nil {
+				return err
+			}
+		default:
 			return err
 		}
+	}
+}
+
+// advance moves the anchor to the ledger, from where it is known to have been. If it has moved meanwhile, the ledger must have been made of the one that it moved to, or that
+// one of this. The caller has the turn.
+func (v *vault) advance(ctx context.Context) error {
+	a := &v.anchoring
+	for try := range maxTries {
 		a.mu.Lock()
-		if a.from.generation < generation { // else it was read back already
-			a.ledger, a.from = *next, source{revision: revision, generation: generation, changeID: b.header.ChangeID}
-		}
+		at, to := a.anchored, a.from.mark()
 		a.mu.Unlock()
+		err := v.catchUp(ctx, at) // what the ledger is now must be made of what was anchored
+		if err == nil {
+			if at == to {
+				return nil
+			}
+			err = a.anchor.Advance(ctx, a.ring, at, to)
+		}
+		if err == nil {
+			a.reached(to)
+			return nil
+		}
+		if !errors.Is(err, anchor.ErrMoved) && !errors.Is(err, ErrRolledBack) {
+			return err
+		}
+		m, loadErr := a.anchor.Load(ctx, a.ring)
+		if loadErr != nil {
+			return loadErr
+		}
+		if err := v.catchUp(ctx, m); err != nil {
+			return err
+		}
+		a.reached(m)
+		if err := pause(ctx, try); err != nil {
+			return err
+		}
 	}
-	a.mu.Lock()
-	n, done := a.from.generation, a.anchored
-	a.mu.Unlock()
-	if n <= done {
-		return nil
-	}
-	if err := a.anchor.Advance(ctx, a.ring, n); err != nil {
-		return err
-	}
+	return keystore.ErrConflict
+}
+
+// reached notes where the anchor is.
+func (a *anchoring) reached(m anchor.Mark) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.anchored = max(a.anchored, n)
-	return nil
+	a.anchored = m
 }
 
 // ledgerBatch returns the next ledger and its generation, or nil if the ledger has everything that is pending.
@@ -223,6 +346,8 @@ func (v *vault) ledgerBatch(now int64) (b *batch, next *ledgerRecord, generation
 	if !changed {
 		return nil, nil, 0
 	}
+	copy(ledger.past[1:], ledger.past[:])
+	ledger.past[0] = a.from.mark().ID
 	b = v.batch(now)
 	b.put(kindLedger, ledgerItem, a.from, &ledger)
 	return b, &ledger, a.from.generation + 1
@@ -239,57 +364,54 @@ func (a *anchoring) entry(i int) ledgerEntry {
 // errMovedOn says that a record changed while it was looked at.
 var errMovedOn = errors.New("kms: the record changed meanwhile")
 
-// caughtUp reads the ledger, and compares it with the anchor and with what this process knows of it.
-func (v *vault) caughtUp(ctx context.Context) error {
+// compareAnchor reads the ledger, and compares it with the anchor and with what this process knows of it.
+func (v *vault) compareAnchor(ctx context.Context) error {
 	a := &v.anchoring
 	if a.anchor == nil {
 		return nil
 	}
-	n, err := a.anchor.Load(ctx, a.ring)
+	m, err := a.anchor.Load(ctx, a.ring)
 	if err != nil {
 		return err
 	}
-	err = v.readLedger(ctx)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if errors.Is(err, keystore.ErrNotFound) || err == nil && a.from.generation < n {
+	if err := v.readLedger(ctx); errors.Is(err, keystore.ErrNotFound) {
 		return errRolledBack(ledgerItem)
+	} else if err != nil {
+		return err
 	}
-	return err
+	return a.follow(m)
 }
 
 // prove compares a record that decides something, or its absence, with its total, the total with the ledger and the ledger with the anchor. It costs what it costs
-// to read all records of the bucket, unless nothing in the bucket has changed since it was last proved. It fails with errMovedOn if the record is to be read again.
+// to read all records of the bucket, unless nothing in the bucket has changed since it was last proved. What is not anchored yet is anchored first. It fails with errMovedOn if the record is to be read again.
 func (v *vault) prove(ctx context.Context, kind, item string, got source) error {
 	a := &v.anchoring
 	at, isCounted := bucketOf(kind, item)
 	if a.anchor == nil || !isCounted {
 		return nil
 	}
-	n, err := a.anchor.Load(ctx, a.ring)
+	m, err := a.anchor.Load(ctx, a.ring)
 	if err != nil {
 		return &fault{code: ErrDependencyTimeout, message: "the anchor failed", cause: err}
 	}
-	a.mu.Lock()
-	behind := a.from.generation < n
-	a.mu.Unlock()
-	if behind {
-		if err := v.readLedger(ctx); err != nil && !errors.Is(err, keystore.ErrNotFound) {
-			return err
-		}
+	if err := v.catchUp(ctx, m); err != nil {
+		return err
 	}
 	a.mu.Lock()
-	behind, want, known := a.from.generation < n, a.ledger.entries[at], a.proofs[item]
+	want, known, ahead := a.ledger.entries[at], a.proofs[item], a.from.mark() != m
 	a.mu.Unlock()
 	total, from, err := v.readTotal(ctx, at)
 	if err != nil {
 		return err
 	}
-	if behind {
-		return errRolledBack(ledgerItem)
-	}
 	if from.before(want) {
 		return errRolledBack(totalItem(at))
+	}
+	if ahead || entryOf(from) != want { // nothing is said of a change that could still be taken back
+		_, now := a.clock.read()
+		if err := v.record(ctx, map[int]ledgerEntry{int(at): entryOf(from)}, now); err != nil {
+			return err
+		}
 	}
 	p := proof{record: got.changeID, total: from.changeID}
 	if p == known {

@@ -69,7 +69,7 @@ func newChecker(c *core) *checker {
 
 // records looks at all that is sealed.
 func (ch *checker) records(ctx context.Context) error {
-	if err := ch.note(ctx, ledgerItem, ch.caughtUp(ctx)); err != nil {
+	if err := ch.note(ctx, ledgerItem, ch.compareAnchor(ctx)); err != nil {
 		return err
 	}
 	ch.ringAt = ch.entry(ringEntry)

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/crypto/cryptobyte"
 
@@ -290,36 +291,58 @@ func (v *vault) refresh(ctx context.Context) error {
 	if d, err := v.store.Get(ctx, domainItem(now.keys.Newest())); err == nil && d.Revision == now.revision {
 		return nil
 	}
-	return v.follow(ctx)
+	_, r, err := v.follow(ctx)
+	clear(r.index[:])
+	return err
 }
 
-// follow makes the domain key seal that seals the ring's own record. The caller has the turn.
-func (v *vault) follow(ctx context.Context) error {
+// follow makes the domain key seal that seals the ring's own record, and returns that record, which the caller clears. The caller has the turn.
+func (v *vault) follow(ctx context.Context) (from source, r ringRecord, err error) {
+	known := v.knownRing()
 	sealed, err := v.store.Get(ctx, ringItem)
 	if err != nil {
-		return err
+		return source{}, r, err
 	}
 	id, err := record.DomainOf(sealed.Value)
 	if err != nil {
-		return problem(ringItem, err)
+		return source{}, r, problem(ringItem, err)
 	}
 	revision, err := v.hold(ctx, id)
 	if err != nil {
-		return err
+		return source{}, r, err
 	}
 	keys := v.sealing.Load().keys
-	_, _, plain, err := keys.Open(record.Name{Kind: kindRing, Item: ringItem}, sealed.Value, schema1)
+	h, _, plain, err := keys.Open(record.Name{Kind: kindRing, Item: ringItem}, sealed.Value, schema1)
 	if err != nil {
-		return problem(ringItem, err)
+		return source{}, r, problem(ringItem, err)
 	}
 	defer clear(plain)
-	var r ringRecord
-	if err := decodeBody(plain, &r); err != nil || r.newest != id {
-		return problem(ringItem, cmp.Or(err, record.ErrDamaged))
+	from = source{revision: sealed.Revision, generation: h.Generation, changeID: h.ChangeID}
+	if err := cmp.Or(decodeBody(plain, &r), v.sawRing(from, known)); err != nil || r.newest != id {
+		return source{}, r, problem(ringItem, cmp.Or(err, record.ErrDamaged))
 	}
-	clear(r.index[:])
 	v.sealing.Store(&sealing{keys: keys.Sealing(id), revision: revision})
-	return nil
+	return from, r, nil
+}
+
+// A ringSight is what is known of the ring's own record before it is read: by this process, and by the anchor.
+type ringSight struct{ seen, anchored ledgerEntry }
+
+func (v *vault) knownRing() ringSight {
+	return ringSight{entryOf(*v.ringAt.Load()), v.entry(ringEntry)}
+}
+
+// sawRing notes that the ring's own record was read, or written, and fails if it is older than what was known before.
+func (v *vault) sawRing(from source, known ringSight) error {
+	if from.before(known.seen) || from.before(known.anchored) {
+		return errRolledBack(ringItem)
+	}
+	for {
+		last := v.ringAt.Load()
+		if last.generation >= from.generation || v.ringAt.CompareAndSwap(last, &from) {
+			return nil
+		}
+	}
 }
 
 // RotateDomainKey makes a new domain key, which seals every record from now on, in every process. What was sealed before stays readable, and is resealed by
@@ -336,10 +359,13 @@ func (c *core) rotateDomainKey(ctx context.Context) error {
 	if err := c.domains.lock(ctx); err != nil {
 		return err
 	}
-	defer c.domains.unlock()
-	if err := c.follow(ctx); err != nil {
+	unlock := sync.OnceFunc(c.domains.unlock)
+	defer unlock()
+	from, r, err := c.follow(ctx)
+	if err != nil {
 		return err
 	}
+	defer clear(r.index[:])
 	records, err := c.domainRecords(ctx)
 	if err != nil {
 		return err
@@ -364,13 +390,6 @@ func (c *core) rotateDomainKey(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var r ringRecord
-	from, plain, err := c.read(ctx, kindRing, ringItem, &r)
-	if err != nil {
-		return err
-	}
-	defer clear(plain)
-	defer clear(r.index[:])
 	_, now := c.clock.read()
 	r.newest = d.id
 	next := &sealing{keys: was.keys.With(d.id, key).Sealing(d.id)}
@@ -388,7 +407,11 @@ func (c *core) rotateDomainKey(ctx context.Context) error {
 		}
 		if err == nil {
 			c.sealing.Store(next)
-			err = c.record(ctx, b.entries, now)
+			err = c.sawRing(source{next.revision, from.generation + 1, b.header.ChangeID}, ringSight{})
+		}
+		if err == nil {
+			unlock() // since whoever has the turn of the ledger may want this one
+			err = c.anchorBatch(ctx, b)
 		}
 		return err
 	})
@@ -466,7 +489,9 @@ func (c *core) changeRoots(ctx context.Context, roots []rootkey.Root) error {
 		c.domains.roots = roots
 		clear(c.domains.failed)
 	}
-	return errors.Join(err, c.follow(ctx)) // the revision of the record has changed
+	_, r, lost := c.follow(ctx) // the revision of the record has changed
+	clear(r.index[:])
+	return errors.Join(err, lost)
 }
 
 // A rewrap is the record of a domain key that has its new wraps beside the old ones.

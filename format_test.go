@@ -378,6 +378,11 @@ func TestSecondImplementationReadsTheRing(t *testing.T) {
 
 	// Each total is of one key. It counts and sums what a store must have, and the ledger knows as of which write of the total.
 	ledger := r.fields("ledger", "ledger")[1]
+	past, generation := r.fields("ledger", "ledger")[2], r.written("ledger", "ledger")[:8]
+	if n := binary.BigEndian.Uint64(generation); len(past) != 64*8 || n < 2 || bytes.Count(past, make([]byte, 8)) == 0 || bytes.Equal(past[(n-2)*8:][:8], make([]byte, 8)) ||
+		!bytes.Equal(past[(n-1)*8:], make([]byte, len(past)-int(n-1)*8)) {
+		t.Errorf("ledger %d names %x", n, past)
+	}
 	if len(ledger) != 257*16 || !bytes.Equal(ledger[256*16:], r.written("ring", "ring")) {
 		t.Errorf("ledger of %d bytes", len(ledger))
 	}

@@ -57,7 +57,7 @@ type Config struct {
 	// Partition is the partition in the keys' ARNs. A ring keeps the one it was made with; the default for a new one is "aws".
 	Partition string
 
-	// Anchor keeps a number outside of the store, by which a store that has gone back is refused: as a whole, or any key of it that was changed or removed since.
+	// Anchor keeps a mark outside of the store, by which a store that has gone back is refused: as a whole, or any key of it that was changed or removed since.
 	// Every process with the ring must have the same one. It costs two more durable writes with each change, which concurrent changes share, and a read of a key
 	// costs the reading of a 256th of all keys, unless none of these has changed. Nil is no anchor: what a process has seen itself it still does not unlearn.
 	//
@@ -238,7 +238,8 @@ func Open(ctx context.Context, cfg Config) (*Keyring, error) {
 	c.seen.init(max(4*cfg.CacheSize, leastSightings))
 	c.sealing.Store(ring.sealing)
 	c.domains.init(cfg.roots())
-	c.anchoring.init(cfg.Anchor, ring.id.String())
+	c.ringAt.Store(&ring.from)
+	c.anchoring.init(cfg.Anchor, ring.id.String(), &c.clock)
 	if cfg.Anchor != nil {
 		if err := c.openAnchor(ctx, ring.from); err != nil {
 			return nil, fmt.Errorf("kms: open: %w", err)

@@ -81,15 +81,15 @@ func (c *core) checkClocks(ctx context.Context, at stamp, now int64) error {
 		return fmt.Errorf("%w: since the ring was opened %v have passed by the monotonic clock and %v by the ring's", ErrClock, mono, wall)
 	}
 	var r ringRecord
-	entry := c.entry(ringEntry)
+	known := c.knownRing()
 	from, plain, err := c.read(ctx, kindRing, ringItem, &r)
 	if err != nil {
 		return err
 	}
 	defer clear(plain)
 	defer clear(r.index[:])
-	if from.before(entry) {
-		return errRolledBack(ringItem)
+	if err := c.sawRing(from, known); err != nil {
+		return err
 	}
 	if back := time.Duration(r.seen - now); back > clockTolerance {
 		return fmt.Errorf("%w: the ring has seen a time %v later than now", ErrClock, back)
@@ -100,10 +100,11 @@ func (c *core) checkClocks(ctx context.Context, at stamp, now int64) error {
 	r.seen = now
 	b := c.batch(now)
 	b.put(kindRing, ringItem, from, &r)
-	if _, err := c.settle(ctx, b); err != nil && !errors.Is(err, keystore.ErrConflict) { // another process told it
-		return err
+	revision, err := c.settle(ctx, b)
+	if err == nil {
+		err = c.sawRing(source{revision, from.generation + 1, b.header.ChangeID}, ringSight{})
 	}
-	return nil
+	return ignoreConflict(err) // another process told it
 }
 
 // dueDate is when a key next needs something done without anybody asking; zero if never.

@@ -128,9 +128,9 @@ func checkUnanchored(ctx context.Context, cfg *Config, ring record.RingID) error
 	if cfg.Anchor == nil {
 		return nil
 	}
-	n, err := cfg.Anchor.Load(ctx, ring.String())
+	m, err := cfg.Anchor.Load(ctx, ring.String())
 	switch {
-	case err == nil && n == 0:
+	case err == nil && m == anchor.Mark{}:
 		return nil
 	case err == nil:
 		return emptyBehindAnchor(ErrRolledBack)

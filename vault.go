@@ -23,6 +23,7 @@ type vault struct {
 	sealing atomic.Pointer[sealing]
 	domains domains
 	totals  totals
+	ringAt  atomic.Pointer[source] // of the ring's own record, the newest that this process has seen
 	anchoring
 }
 
@@ -178,11 +179,17 @@ func (v *vault) settle(ctx context.Context, b *batch) (keystore.Revision, error)
 		}
 	}
 	if err == nil {
-		if err = v.record(ctx, b.entries, b.header.Time); err != nil {
-			err = fmt.Errorf("%w: the change could not be anchored: %w", keystore.ErrUnknown, err)
-		}
+		err = v.anchorBatch(ctx, b)
 	}
 	return revision, err
+}
+
+// anchorBatch brings a batch that is committed into the ledger and the anchor.
+func (v *vault) anchorBatch(ctx context.Context, b *batch) error {
+	if err := v.record(ctx, b.entries, b.header.Time); err != nil {
+		return fmt.Errorf("%w: the change could not be anchored: %w", keystore.ErrUnknown, err)
+	}
+	return nil
 }
 
 // commit commits a batch with its totals, and learns from the answer what they are.

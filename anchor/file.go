@@ -15,11 +15,11 @@ var _ Anchor = (*File)(nil)
 
 // A File is an [Anchor] in a file of one line:
 //
-//	claviger-anchor-v1 <ring id, or - before the first Advance> <number> <CRC-32C of what is before, 8 hex digits>
+//	claviger-anchor-v1 <ring id, or - before the first Advance> <number> <id, 16 hex digits> <CRC-32C of what is before, 8 hex digits>
 //
-// It is replaced whole with each number. A second file beside it, with ".lock" after its name, keeps processes from each other.
+// It is replaced whole with each mark. A second file beside it, with ".lock" after its name, keeps processes from each other.
 type File struct {
-	path string
+	path string     // of the file itself, behind links
 	mu   sync.Mutex // held while the file is replaced, since locks of files are between processes
 }
 
@@ -35,44 +35,57 @@ func Create(path string) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("anchor: %w", err)
 	}
-	if err := errors.Join(write(next, noRing, 0), syncDir(filepath.Dir(path))); err != nil {
+	if err := errors.Join(write(next, noRing, Mark{}), syncDir(filepath.Dir(path))); err != nil {
 		return nil, fmt.Errorf("anchor: create %s: %w", path, errors.Join(err, os.Remove(path)))
 	}
 	return &File{path: path}, nil
 }
 
 // Open opens the file of an anchor that [Create] has made. A file that is missing is an error that matches [io/fs.ErrNotExist]: an anchor that begins anew guards
-// nothing.
+// nothing. Where path is a link, the file is the one that it leads to now.
 func Open(path string) (*File, error) {
-	f := &File{path: path}
-	if _, _, err := f.read(); err != nil {
+	behind, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return nil, fmt.Errorf("anchor: open %s: %w", path, err)
+	}
+	info, err := os.Lstat(behind)
+	if err == nil && !info.Mode().IsRegular() {
+		err = errNoFile
+	}
+	f := &File{path: behind}
+	if err == nil {
+		_, _, err = f.read()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("anchor: open %s: %w", path, err)
 	}
 	return f, nil
 }
 
+var errNoFile = errors.New("not a regular file")
+
 // Load implements [Anchor].
-func (f *File) Load(ctx context.Context, ring string) (uint64, error) {
+func (f *File) Load(ctx context.Context, ring string) (Mark, error) {
 	if err := ctx.Err(); err != nil {
-		return 0, err
+		return Mark{}, err
 	}
-	n, err := f.load(ring)
+	m, err := f.load(ring)
 	if err != nil {
-		return 0, fmt.Errorf("anchor: %s: %w", f.path, err)
+		return Mark{}, fmt.Errorf("anchor: %s: %w", f.path, err)
 	}
-	return n, nil
+	return m, nil
 }
 
-func (f *File) load(ring string) (uint64, error) {
-	of, n, err := f.read()
+func (f *File) load(ring string) (Mark, error) {
+	of, m, err := f.read()
 	if err == nil && of != ring && of != noRing {
-		return 0, ErrOtherRing
+		return Mark{}, ErrOtherRing
 	}
-	return n, err
+	return m, err
 }
 
 // Advance implements [Anchor].
-func (f *File) Advance(ctx context.Context, ring string, n uint64) error {
+func (f *File) Advance(ctx context.Context, ring string, from, to Mark) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := ctx.Err(); err != nil {
@@ -80,10 +93,13 @@ func (f *File) Advance(ctx context.Context, ring string, n uint64) error {
 	}
 	err := locked(f.path+".lock", func() error {
 		now, err := f.load(ring)
-		if err != nil || n <= now {
+		if err == nil && now != from {
+			err = ErrMoved
+		}
+		if err != nil {
 			return err
 		}
-		return f.replace(ring, n)
+		return f.replace(ring, to)
 	})
 	if err != nil {
 		return fmt.Errorf("anchor: %s: %w", f.path, err)
@@ -91,27 +107,29 @@ func (f *File) Advance(ctx context.Context, ring string, n uint64) error {
 	return nil
 }
 
-func (f *File) read() (ring string, n uint64, err error) {
+func (f *File) read() (ring string, m Mark, err error) {
 	text, err := os.ReadFile(f.path)
 	if err != nil {
-		return "", 0, err
+		return "", Mark{}, err
 	}
 	var version string
+	var id []byte
 	var sum uint32
 	line := string(text)
-	if _, err := fmt.Sscanf(line, "%s %s %d %x\n", &version, &ring, &n, &sum); err != nil || line != fileLine(ring, n) {
-		return "", 0, ErrDamaged
+	_, err = fmt.Sscanf(line, "%s %s %d %x %x\n", &version, &ring, &m.Number, &id, &sum)
+	if err != nil || copy(m.ID[:], id) != len(m.ID) || line != fileLine(ring, m) {
+		return "", Mark{}, ErrDamaged
 	}
-	return ring, n, nil
+	return ring, m, nil
 }
 
-func fileLine(ring string, n uint64) string {
-	line := fmt.Sprintf("%s %s %d", fileVersion, ring, n)
+func fileLine(ring string, m Mark) string {
+	line := fmt.Sprintf("%s %s %d %x", fileVersion, ring, m.Number, m.ID)
 	return fmt.Sprintf("%s %08x\n", line, crc32.Checksum([]byte(line), crc32.MakeTable(crc32.Castagnoli)))
 }
 
 // replace writes the file anew: whole beside it, then in its place, so that a crash leaves the old or the new one.
-func (f *File) replace(ring string, n uint64) (err error) {
+func (f *File) replace(ring string, m Mark) (err error) {
 	if strings.ContainsAny(ring, " \n") || ring == "" {
 		return fmt.Errorf("ring id %q: want 32 hex digits", ring)
 	}
@@ -125,7 +143,7 @@ func (f *File) replace(ring string, n uint64) (err error) {
 			_ = os.Remove(next.Name())
 		}
 	}()
-	if err := write(next, ring, n); err != nil {
+	if err := write(next, ring, m); err != nil {
 		return err
 	}
 	if err := os.Rename(next.Name(), f.path); err != nil {
@@ -135,8 +153,8 @@ func (f *File) replace(ring string, n uint64) (err error) {
 }
 
 // write writes a new file, and closes it.
-func write(f *os.File, ring string, n uint64) error {
-	_, err := f.WriteString(fileLine(ring, n))
+func write(f *os.File, ring string, m Mark) error {
+	_, err := f.WriteString(fileLine(ring, m))
 	return errors.Join(err, f.Sync(), f.Close())
 }
 

@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// locked refuses: without a lock between processes the number could become smaller.
+// locked refuses: without a lock between processes two could move the mark at once.
 func locked(string, func() error) error {
 	return fmt.Errorf("a file as an anchor on this system: %w", errors.ErrUnsupported)
 }

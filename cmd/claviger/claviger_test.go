@@ -603,7 +603,7 @@ func TestAnchor(t *testing.T) {
 	s.want(s.check("--anchor", "anchor"), 0, whole, "")
 	other := newScene(t)
 	other.write("anchor", newerAnchor)
-	other.want(other.check("--anchor", "anchor"), 2, "", "anchor: the number is of another ring")
+	other.want(other.check("--anchor", "anchor"), 2, "", "anchor: the mark is of another ring")
 }
 
 // TestInterrupted: a command whose context is over fails.

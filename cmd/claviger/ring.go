@@ -144,7 +144,7 @@ func openStore(spec string, access access) (keystore.Store, error) {
 // refuse to open.
 type heldAnchor struct{ anchor.Anchor }
 
-func (heldAnchor) Advance(context.Context, string, uint64) error { return nil }
+func (heldAnchor) Advance(context.Context, string, anchor.Mark, anchor.Mark) error { return nil }
 
 // ringCommand makes a command that opens the ring, does something with it and closes it.
 func ringCommand(c *cobra.Command, access access, work func(c *cobra.Command, in *secretInput, ring *openRing) error) *cobra.Command {

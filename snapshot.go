@@ -225,7 +225,9 @@ func (c *core) fetch(ctx context.Context, id keyID, started stamp) (*key, error)
 		if err == nil {
 			if s, ok := c.keys.Get(id); ok {
 				if v := s.newest(); v != nil && v.key.from.revision == sealed.Revision && c.anchor == nil {
-					return c.publish(v.key, started), nil
+					if k := c.publish(v.key, started); k != nil {
+						return k, nil
+					}
 				}
 			}
 			k, err := c.openKey(ctx, id, sealed)
@@ -238,7 +240,9 @@ func (c *core) fetch(ctx context.Context, id keyID, started stamp) (*key, error)
 			case err != nil:
 				return nil, err
 			case !seen, k.from.generation > known.generation, k.from.generation == known.generation && k.from.changeID == known.changeID:
-				return c.publish(k, started), nil
+				if k := c.publish(k, started); k != nil {
+					return k, nil
+				}
 			case begun || k.from.generation == known.generation:
 				return nil, &Problem{item, "gone back behind what the store returned before", record.ErrDamaged}
 			}
@@ -290,7 +294,8 @@ func (c *core) compile(text string) (*policy.Document, error) {
 	return doc, err
 }
 
-// publish makes k the snapshot of its key, unless a newer one is known, and returns the one that is. current is when k is known to have been current.
+// publish makes k the snapshot of its key, unless a newer one is known, and returns the one that is; nil if that was known and is no more at hand. current is when k is known
+// to have been current.
 func (c *core) publish(k *key, current stamp) *key {
 	c.seen.advance(k) // before anybody can use it, so that nobody publishes less afterwards
 	for {
@@ -298,6 +303,9 @@ func (c *core) publish(k *key, current stamp) *key {
 		old := s.view.Load()
 		if old == retired { // it is about to leave the cache
 			continue
+		}
+		if known, _ := c.seen.last(k.id); known.generation > k.from.generation && old == nil { // it has left the cache since k was read
+			return nil
 		}
 		next := &view{key: k, current: current}
 		if old != nil {

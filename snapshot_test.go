@@ -122,3 +122,24 @@ func TestSightings(t *testing.T) {
 		}
 	}
 }
+
+// TestAnOlderSnapshotIsNotPublished: what was read of a key before it changed is not published after the newer snapshot has left the cache.
+func TestAnOlderSnapshotIsNotPublished(t *testing.T) {
+	r, meta := ring(t)
+	id, _ := parseKeyID(meta.KeyID)
+	now := r.c.clock.stamp()
+	read := sure(r.c.load(t.Context(), id, now))
+	if err := r.UpdateKeyDescription(t.Context(), meta.KeyID, "changed"); err != nil {
+		t.Fatal(err)
+	}
+	if k := r.c.publish(read, now); k == nil || k.description != "changed" {
+		t.Errorf("beside the newer one: %+v", k)
+	}
+	r.c.keys.Delete(id) // as a change does that conflicts
+	if k := r.c.publish(read, now); k != nil {
+		t.Errorf("an older snapshot is published: %q", k.description)
+	}
+	if got := sure(r.DescribeKey(t.Context(), meta.KeyID)); got.Description != "changed" {
+		t.Errorf("%q", got.Description)
+	}
+}

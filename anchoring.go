@@ -99,6 +99,12 @@ func (r *ledgerRecord) follows(from source, m anchor.Mark) bool {
 	}
 }
 
+// succeed makes the ledger that came from `from` the next one.
+func (r *ledgerRecord) succeed(from source) {
+	copy(r.past[1:], r.past[:])
+	r.past[0] = from.mark().ID
+}
+
 // anchoring is what a vault with an anchor knows.
 type anchoring struct {
 	anchor anchor.Anchor // nil if there is none
@@ -346,8 +352,7 @@ func (v *vault) ledgerBatch(now int64) (b *batch, next *ledgerRecord, generation
 	if !changed {
 		return nil, nil, 0
 	}
-	copy(ledger.past[1:], ledger.past[:])
-	ledger.past[0] = a.from.mark().ID
+	ledger.succeed(a.from)
 	b = v.batch(now)
 	b.put(kindLedger, ledgerItem, a.from, &ledger)
 	return b, &ledger, a.from.generation + 1

@@ -323,3 +323,23 @@ func TestAnchorOnAReadOnlyStore(t *testing.T) {
 		t.Errorf("%v, want ErrRolledBack", err)
 	}
 }
+
+// TestTheLedgerIsResealed: a ledger that Maintain has sealed anew is made of the one before it, for this process and for the next.
+func TestTheLedgerIsResealed(t *testing.T) {
+	a := must(anchor.Create(filepath.Join(t.TempDir(), "anchor")))(t)
+	f := open(t, func(c *kms.Config) { c.Anchor = a })
+	key := f.create()
+	for range 2 {
+		check(t, f.RotateDomainKey(t.Context()))
+		if report := must(f.Maintain(t.Context()))(t); report.Resealed == 0 {
+			t.Fatal("nothing was resealed")
+		}
+		other := open(t, func(c *kms.Config) { c.Store, c.Anchor = f.store, a })
+		must(other.Encrypt(t.Context(), key.KeyID, []byte("x"), nil))(t)
+		check(t, other.UpdateKeyDescription(t.Context(), key.KeyID, "other"))
+		check(t, f.UpdateKeyDescription(t.Context(), key.KeyID, "one"))
+		if got := problems(t, f.Keyring); len(got) != 0 {
+			t.Errorf("%q", got)
+		}
+	}
+}

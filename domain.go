@@ -219,7 +219,15 @@ func (s *sealing) check() keystore.Change {
 type domains struct {
 	learning chan struct{}                         // holds a token while a domain key is looked for
 	roots    []rootkey.Root                        // guarded by learning
+	dropped  []*record.Keys                        // guarded by learning: with keys that seal nothing any more
 	failed   map[record.DomainID]keystore.Revision // guarded by learning: what did not open, and need not be tried again
+}
+
+// zero wipes every domain key that was ever at hand. Nobody uses one any more.
+func (d *domains) zero() {
+	for _, keys := range d.dropped {
+		keys.Zero()
+	}
 }
 
 func (d *domains) init(roots []rootkey.Root) {

@@ -281,6 +281,7 @@ func (k *Keyring) Close() error {
 		k.c.keys.Clear()
 		k.c.refs.Clear()
 		k.c.sealing.Load().keys.Zero()
+		k.c.domains.zero()
 		k.c.index.Zero()
 	}
 	return nil

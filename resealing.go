@@ -67,6 +67,7 @@ func (c *core) dropDomains(ctx context.Context, records []keystore.Record) error
 		return ignoreConflict(err) // another process did it, or rotated again: the next call looks
 	}
 	c.sealing.Store(&sealing{keys: keys, revision: now.revision})
+	c.domains.dropped = append(c.domains.dropped, now.keys) // somebody may still be opening with them: they are wiped with the others
 	return nil
 }
 
@@ -126,6 +127,15 @@ func (r *resealer) reseal(ctx context.Context, item keystore.Record) error {
 	}
 	defer clear(plain)
 	r.size += len(item.Name) + len(item.Value)
+	if kind == kindLedger { // the next one, which names the one that it takes the place of
+		var ledger ledgerRecord
+		if err := decodeBody(plain, &ledger); err != nil {
+			return problem(item.Name, err)
+		}
+		ledger.succeed(from)
+		r.batch.put(kind, item.Name, from, &ledger)
+		return nil
+	}
 	r.batch.putPlain(kind, item.Name, from, plain)
 	return nil
 }

@@ -16,6 +16,7 @@ const (
 	metaLen     = 64
 	metaMagic   = 0xED0CDAED
 	metaVersion = 2
+	minPageSize = 512
 )
 
 // A meta says where a committed state of the file begins.
@@ -62,6 +63,9 @@ type snapshot struct {
 // to the state before the newest, which would silently undo an acknowledged commit, and would write over pages that a damaged list calls free. A crash is no
 // reason for a bad meta page: its 80 bytes are in one sector, which a disk writes whole or not at all.
 func readSnapshot(file io.ReaderAt, pageSize int, salvage bool) (*snapshot, error) {
+	if pageSize < minPageSize || pageSize&(pageSize-1) != 0 { // bbolt takes it from the file
+		return nil, damaged(fmt.Sprintf("meta page: a page size of %d", pageSize), nil)
+	}
 	s := &snapshot{file: file, pageSize: pageSize, branches: new(branches)}
 	var err error
 	if s.meta, err = s.readMeta(salvage); err != nil {

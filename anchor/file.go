@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"github.com/claviger/kms/internal/regular"
 )
 
 var _ Anchor = (*File)(nil)
@@ -26,6 +29,7 @@ type File struct {
 const (
 	fileVersion = "claviger-anchor-v1"
 	noRing      = "-"
+	maxFileLen  = 256
 )
 
 // Create makes the file of a new anchor, readable and writable by its owner only. It fails with an error that matches [io/fs.ErrExist] if there is anything at path.
@@ -48,21 +52,12 @@ func Open(path string) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("anchor: open %s: %w", path, err)
 	}
-	info, err := os.Lstat(behind)
-	if err == nil && !info.Mode().IsRegular() {
-		err = errNoFile
-	}
 	f := &File{path: behind}
-	if err == nil {
-		_, _, err = f.read()
-	}
-	if err != nil {
+	if _, _, err := f.read(); err != nil {
 		return nil, fmt.Errorf("anchor: open %s: %w", path, err)
 	}
 	return f, nil
 }
-
-var errNoFile = errors.New("not a regular file")
 
 // Load implements [Anchor].
 func (f *File) Load(ctx context.Context, ring string) (Mark, error) {
@@ -108,19 +103,28 @@ func (f *File) Advance(ctx context.Context, ring string, from, to Mark) error {
 }
 
 func (f *File) read() (ring string, m Mark, err error) {
-	text, err := os.ReadFile(f.path)
+	line, err := f.line()
 	if err != nil {
 		return "", Mark{}, err
 	}
 	var version string
 	var id []byte
 	var sum uint32
-	line := string(text)
 	_, err = fmt.Sscanf(line, "%s %s %d %x %x\n", &version, &ring, &m.Number, &id, &sum)
 	if err != nil || copy(m.ID[:], id) != len(m.ID) || line != fileLine(ring, m) {
 		return "", Mark{}, ErrDamaged
 	}
 	return ring, m, nil
+}
+
+// line returns the text of the file; of a longer file so much that it is no line of an anchor.
+func (f *File) line() (string, error) {
+	file, err := regular.Open(f.path, os.O_RDONLY)
+	if err != nil {
+		return "", err
+	}
+	text, err := io.ReadAll(io.LimitReader(file, maxFileLen+1))
+	return string(text), errors.Join(err, file.Close())
 }
 
 func fileLine(ring string, m Mark) string {

@@ -22,6 +22,7 @@ import (
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
+	"github.com/claviger/kms/internal/regular"
 	"github.com/claviger/kms/keystore"
 )
 
@@ -126,17 +127,16 @@ func boltOptions(timeout time.Duration, readOnly bool, file **os.File) *bbolt.Op
 		FreelistType: bbolt.FreelistMapType,
 		NoStatistics: true,
 		ReadOnly:     readOnly,
-		OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
-			f, err := os.OpenFile(name, flag&^os.O_CREATE, perm)
+		OpenFile: func(name string, flag int, _ os.FileMode) (*os.File, error) {
+			f, err := regular.Open(name, flag)
+			if errors.Is(err, regular.ErrNot) {
+				err = fmt.Errorf("%w: %w", ErrFormat, regular.ErrNot)
+			}
 			if err != nil {
 				return nil, err
 			}
 			info, err := f.Stat()
-			switch {
-			case err != nil:
-			case !info.Mode().IsRegular():
-				err = fmt.Errorf("%w: no regular file", ErrFormat)
-			case info.Size() == 0:
+			if err == nil && info.Size() == 0 {
 				err = damaged("file is empty", nil) // bbolt would make a new store of it
 			}
 			if err != nil {

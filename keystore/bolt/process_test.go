@@ -402,3 +402,16 @@ func TestPermissions(t *testing.T) {
 		}
 	}
 }
+
+// TestPipeIsNoStore: a named pipe is refused, and nobody waits for its other end.
+func TestPipeIsNoStore(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, readOnly := range []bool{false, true} {
+		if _, err := bolt.Open(path, &bolt.Options{ReadOnly: readOnly}); !errors.Is(err, bolt.ErrFormat) {
+			t.Errorf("read only %v: %v", readOnly, err)
+		}
+	}
+}

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+
+	"github.com/claviger/kms/internal/regular"
 )
 
 const (
@@ -19,15 +21,7 @@ const (
 // permissions, one that group or others may read, write or execute; with shared they may read it, but never write. Links are followed. Errors name the
 // path.
 func Read(path string, limit int, shared bool) ([]byte, error) {
-	// Asked before opening too, since opening a named pipe would wait for a writer.
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", path)
-	}
-	f, err := os.Open(path)
+	f, err := regular.Open(path, os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
@@ -53,9 +47,6 @@ func check(f *os.File, path string, shared bool) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
-	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is not a regular file", path)
 	}
 	if runtime.GOOS == "windows" { // its mode bits say nothing about who may read
 		return nil

@@ -433,7 +433,15 @@ func TestFlags(t *testing.T) {
 		{[]string{canary}, "no such command; see claviger --help"},
 		{[]string{"root", canary}, "no such command; see claviger root --help"},
 		{[]string{"check", canary}, "takes flags only"},
-		{[]string{"--passphrase=" + canary, "check"}, "unknown flag: --passphrase"},
+		{[]string{"help", canary}, "no such command; see claviger --help"},
+		{[]string{"help", "check", canary}, "no such command; see claviger --help"},
+		{[]string{"--passphrase=" + canary, "check"}, "unknown flag: --passphrase; see claviger check --help"},
+		{[]string{"check", "--passphrase", canary}, "unknown flag: --passphrase; see claviger check --help"},
+		{[]string{"check", "-p" + canary}, "there is no such flag; see claviger check --help"},
+		{[]string{"check", "--=" + canary}, "there is no such flag; see claviger check --help"},
+		{[]string{"check", "--help=" + canary}, "--help: this value is not one that it takes; see claviger check --help"},
+		{[]string{"check", "-h=" + canary}, "--help: this value is not one that it takes; see claviger check --help"},
+		{[]string{"check", "--store"}, "--store: want a value"},
 		{[]string{"check"}, "want one root key: --passphrase-file, --key-file or --tink-keyset-file"},
 		{[]string{"check", "--passphrase-file", "pass.txt"}, "--store: want a store"},
 		{[]string{"check", "--store", "memory", "--passphrase-file", "pass.txt"}, "a ring in memory is gone"},
@@ -442,7 +450,7 @@ func TestFlags(t *testing.T) {
 		{with("check", "--key-file", "spare.key"), "want one root key"},
 		{with("check", "--recovery-passphrase-file", "pass.txt"), `two root keys are named "passphrase"`},
 		{with("check", "--recovery-key-file", "pass.txt"), "--recovery-key-file: keyfile: pass.txt"},
-		{with("check", "--recovery-key-file", "=spare.key"), "the name is empty"},
+		{with("check", "--recovery-key-file", "="+canary), "claviger: --recovery-key-file: the name is empty"},
 		{with("check", "--ring-id", "x"), "Config.RingID"},
 		{with("check", "--anchor", "none"), "--anchor: anchor: open none"},
 		{with("check", "--recovery-tink-keyset-file", "-"), "want a file, not the standard input"},
@@ -469,17 +477,42 @@ func TestFlags(t *testing.T) {
 	}
 }
 
-// TestCommandsMakeNoRing: a store that is missing or empty stays as it is.
+// commands are those that open a ring, changing those of them that change it.
+var (
+	changing = [][]string{{"maintain"}, {"domain-key", "rotate"}, {"root", "change", "--new-key-file", "next.key"}}
+	commands = append([][]string{{"check"}, {"id"}}, changing...)
+)
+
+// TestCommandsMakeNoRing: a store that is missing or empty, or is none, stays as it is, and no file is made.
 func TestCommandsMakeNoRing(t *testing.T) {
 	t.Parallel()
 	s := copyScene(t)
 	ok(t, os.Remove(s.path("keys.db")))
-	commands := [][]string{{"maintain"}, {"domain-key", "rotate"}, {"root", "change", "--new-key-file", "next.key"}, {"id"}}
+	ok(t, os.Mkdir(s.path("directory"), 0o700))
+	s.write("empty", "")
+	s.write("other", strings.Repeat("no store ", 9999))
+	before := must(os.ReadDir(s.dir))(t)
 	for _, args := range commands {
-		s.want(s.run(append(args, opening...)...), 2, "", "keys.db: no such file")
+		for file, want := range map[string]string{
+			"keys.db":         "--store: stat keys.db: no such file or directory\n",
+			"none/keys.db":    "--store: stat none/keys.db: no such file or directory\n",
+			"directory":       "--store: bolt: open directory: bolt: file is not a key store of a known format: not a regular file\n",
+			"empty":           "--store: bolt: open empty: keystore: stored data is damaged: file is empty\n",
+			"other":           "--store: bolt: open other: keystore: stored data is damaged: both meta pages, or this never was a store",
+			"other/keys.db":   "--store: stat other/keys.db: not a directory\n",
+			"./directory/":    "--store: bolt: open ./directory/: bolt: file is not a key store",
+			"../none/keys.db": "--store: stat ../none/keys.db: no such file or directory\n",
+		} {
+			s.want(s.run(append(args, "--store", "bolt:"+file, "--passphrase-file", "pass.txt")...), 2, "", want)
+		}
 	}
-	if _, err := os.Stat(s.path("keys.db")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a store was made: %v", err)
+	for i, file := range must(os.ReadDir(s.dir))(t) {
+		if i >= len(before) || file.Name() != before[i].Name() {
+			t.Errorf("%s was made", file.Name())
+		}
+	}
+	if s.read("empty") != "" || s.read("other") != strings.Repeat("no store ", 9999) {
+		t.Error("a file that is no store was changed")
 	}
 	s.edit(func(keystore.Store) {})
 	for _, args := range commands {
@@ -558,9 +591,18 @@ func TestAudit(t *testing.T) {
 		s.want(s.run(append(change, "--audit", "/dev/full")...), 2, "", "kms: ChangeRoots: ")
 	}
 	s.want(s.run("check", "--audit", "trail", "--store", "bolt:keys.db"), 2, "", "unknown flag: --audit")
+	must(anchor.Create(s.path("anchor")))(t)
+	for _, file := range []string{"pass.txt", "fresh.txt", "spare.key", "keys.db", "anchor"} { // an event after it, and nobody could read it any more
+		before := s.read(file)
+		s.want(s.run(append(change, "--audit", file)...), 2, "", "--audit: "+file+" holds something else than events, and is left as it is")
+		if s.read(file) != before {
+			t.Errorf("the trail was appended to %s", file)
+		}
+	}
 	if s.read("keys.db") != before {
 		t.Error("a change that was refused changed the file")
 	}
+	s.write("trail", "")
 	s.want(s.run(append(change, "--audit", "trail")...), 0, "opens under", "")
 	s.want(s.run("domain-key", "rotate", "--store", "bolt:keys.db", "--passphrase-file", "fresh.txt", "--recovery-key-file", "recovery=spare.key", "--audit", "trail"), 0, "new domain key", "")
 	lines := strings.SplitAfter(s.read("trail"), "\n")

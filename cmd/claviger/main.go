@@ -17,6 +17,7 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Exit codes.
@@ -74,6 +75,8 @@ func newCommand() *cobra.Command {
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		RunE:              needsSubcommand,
 	}
+	c.SetFlagErrorFunc(flagError)
+	c.SetHelpCommand(newHelp())
 	c.AddCommand(newCheck(), newID(), newMaintain(), newRoot(), newDomainKey(), newKeyFile(), newAnchor())
 	return c
 }
@@ -87,6 +90,38 @@ func noArguments(c *cobra.Command, args []string) error {
 		return fmt.Errorf("%s takes flags only; see %s --help", c.CommandPath(), c.CommandPath())
 	}
 	return nil
+}
+
+// newHelp makes a command in place of cobra's, which repeats its arguments.
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Tell more of a command",
+		RunE: func(c *cobra.Command, args []string) error {
+			about, rest, err := c.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return noArguments(c.Root(), args)
+			}
+			return about.Help()
+		},
+	}
+}
+
+// flagError says what is wrong with a flag, and, as noArguments, does not repeat what is not its name.
+func flagError(c *cobra.Command, err error) error {
+	if e, ok := errors.AsType[*pflag.ValueRequiredError](err); ok {
+		return fmt.Errorf("--%s: want a value", e.GetFlag().Name)
+	}
+	if e, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		if _, own := e.GetFlag().Value.(*rootValue); own {
+			return fmt.Errorf("--%s: %w", e.GetFlag().Name, e.Unwrap())
+		}
+		return fmt.Errorf("--%s: this value is not one that it takes; see %s --help", e.GetFlag().Name, c.CommandPath())
+	}
+	if e, ok := errors.AsType[*pflag.NotExistError](err); ok && e.GetSpecifiedShortnames() == "" {
+		return fmt.Errorf("unknown flag: --%s; see %s --help", e.GetSpecifiedName(), c.CommandPath())
+	}
+	return fmt.Errorf("there is no such flag; see %s --help", c.CommandPath())
 }
 
 func needsSubcommand(c *cobra.Command, _ []string) error {

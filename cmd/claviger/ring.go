@@ -95,16 +95,13 @@ func (f *ringFlags) open(ctx context.Context, in *secretInput, access access) (_
 	}
 	r.opened = append(r.opened, r.Keyring)
 	if f.audit != "" { // only now: whoever cannot open the ring leaves no file behind
-		if trail.File, err = os.OpenFile(f.audit, os.O_APPEND|os.O_CREATE|os.O_WRONLY|os.O_SYNC, 0o600); err != nil {
+		if err = trail.open(f.audit); err != nil {
 			return nil, fmt.Errorf("--audit: %w", err)
 		}
 		r.opened = slices.Insert(r.opened, 0, io.Closer(trail)) // closed last
 	}
 	return r, nil
 }
-
-// A trailFile is the file of an audit trail, which a ring needs before it is opened, though it writes nothing there until then. Without the file every write fails.
-type trailFile struct{ *os.File }
 
 // Close closes what was opened, the last first: the ring before its store.
 func (r *openRing) Close() error {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -53,6 +54,7 @@ const (
 	gone = "the ring does not open, so that nothing is known of the rest. Change nothing in this store and keep it; take a copy of the store from before, and check that one."
 	back = "the store is older than its anchor: an older copy was put back, or this is not the newest one. Look for the newest.\n" +
 		"Without --anchor a check tells whether this one is whole. To go on with it on purpose, make a new anchor."
+	shut = "the ring does not open with an anchor, so that nothing is known of the rest: without --anchor a check tells. Take a copy of the store from before, or see claviger recount --help."
 )
 
 // unopened takes what keeps a ring from being opened for what the check has found, if it is in the store.
@@ -62,8 +64,11 @@ func unopened(c *cobra.Command, err error) error {
 		return err
 	}
 	advice := gone
-	if errors.Is(err, kms.ErrRolledBack) {
+	switch {
+	case errors.Is(err, kms.ErrRolledBack):
 		advice = back
+	case p.Record == "ledger" || strings.HasPrefix(p.Record, "total/"): // which a ring without an anchor opens without
+		advice = shut
 	}
 	return errors.Join(printReport(c, kms.CheckReport{Problems: []*kms.Problem{p}}, nil), complain(c.ErrOrStderr(), advice))
 }

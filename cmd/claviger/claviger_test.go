@@ -479,7 +479,7 @@ func TestFlags(t *testing.T) {
 
 // commands are those that open a ring, changing those of them that change it.
 var (
-	changing = [][]string{{"maintain"}, {"domain-key", "rotate"}, {"root", "change", "--new-key-file", "next.key"}}
+	changing = [][]string{{"maintain"}, {"recount", "--accept"}, {"domain-key", "rotate"}, {"root", "change", "--new-key-file", "next.key"}}
 	commands = append([][]string{{"check"}, {"id"}}, changing...)
 )
 

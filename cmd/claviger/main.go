@@ -1,5 +1,5 @@
-// Command claviger looks after the store of a keyring: it checks that it is whole, changes the root keys that open it, and rotates its domain key. It makes key
-// files and anchors; rings are made by the programs that use them.
+// Command claviger looks after the store of a keyring: it checks that it is whole, counts it anew, changes the root keys that open it, and rotates its domain key. It
+// makes key files and anchors; rings are made by the programs that use them.
 //
 // It exits with 0 if what was asked is done, 1 if a check found problems, and 2 if it could not be done, or not be looked at.
 package main

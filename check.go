@@ -195,6 +195,9 @@ func (ch *checker) settled(ctx context.Context, item keystore.Record, look func(
 		case now.Revision == item.Revision:
 			return err
 		}
+		if err := ctx.Err(); err != nil { // a store may change it without end
+			return err
+		}
 		item = now
 	}
 }

@@ -442,3 +442,48 @@ func (f *fixture) destroyed() string {
 	}
 	return key.KeyID
 }
+
+// An endlessStore lists names without end once it is on, and does not look at contexts. It ends the context with the third page, and itself much later.
+type endlessStore struct {
+	keystore.Store
+	end   context.CancelFunc // nil while it is off
+	pages int
+	names int
+}
+
+func (s *endlessStore) List(ctx context.Context, prefix, after string, limit int) ([]keystore.Record, error) {
+	if s.end == nil {
+		return s.Store.List(ctx, prefix, after, limit)
+	}
+	if s.pages++; s.pages == 3 {
+		s.end()
+	} else if s.pages == 1000 {
+		return nil, errors.New("listed long after the context has ended")
+	}
+	page := make([]keystore.Record, limit)
+	for i := range page {
+		s.names++
+		page[i] = keystore.Record{Name: fmt.Sprintf("%s%020d", prefix, s.names), Value: []byte("x"), Revision: 1}
+	}
+	return page, nil
+}
+
+// TestWalksEndWithTheirContext: a store that lists without end holds nobody beyond the context.
+func TestWalksEndWithTheirContext(t *testing.T) {
+	s := &endlessStore{Store: memory.New()}
+	f := open(t, func(c *kms.Config) { c.Store = s })
+	f.create()
+	for name, call := range map[string]func(context.Context) error{
+		"Check":    func(ctx context.Context) error { _, err := f.Check(ctx); return err },
+		"Maintain": func(ctx context.Context) error { _, err := f.Maintain(ctx); return err },
+		"Recount":  f.Recount,
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		s.end, s.pages = cancel, 0
+		if err := call(ctx); !errors.Is(err, context.Canceled) || s.pages > 3 {
+			t.Errorf("%s ended after %d pages: %v", name, s.pages, err)
+		}
+		s.end = nil
+		cancel()
+	}
+}

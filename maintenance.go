@@ -316,6 +316,9 @@ func (c *core) sweep(ctx context.Context, id keyID, item keystore.Record) error 
 	}
 	for _, prefix := range []string{versionPrefix(id), indexPrefix(id)} {
 		for {
+			if err := ctx.Err(); err != nil { // a store may list without end
+				return err
+			}
 			items, err := c.store.List(ctx, prefix, "", keystore.MaxChanges)
 			if err != nil {
 				return err

@@ -240,10 +240,13 @@ func (v *vault) countBucket(ctx context.Context, at bucket, item string) (total 
 				s, plain, err = v.unseal(ctx, kind, sealed.Name, sealed)
 				clear(plain)
 			}
-			if err != nil && ctx.Err() == nil && isDamage(err) {
+			switch {
+			case err == nil:
+			case ctx.Err() != nil: // nobody knows whether it is damaged
+				return totalRecord{}, source{}, ctx.Err()
+			case isDamage(err):
 				continue
-			}
-			if err != nil {
+			default:
 				return totalRecord{}, source{}, err
 			}
 			if sealed.Name == item {

@@ -17,10 +17,15 @@ const (
 // Walk yields every record of s that can be read and whose name begins with prefix, in the order of the names. In the place of what cannot be read it yields a
 // [*DamageError], with a zero Record, and goes on behind it. A DamageError without Resume, and every other error, is the last that it yields.
 //
-// The records are those of several Lists: what is changed during the walk may be seen as it was before or after.
+// The records are those of several Lists: what is changed during the walk may be seen as it was before or after. A walk ends with its context, also where the store
+// does not look at it and lists without end.
 func Walk(ctx context.Context, s Store, prefix string) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		for after, limit := "", walkFirst; ; limit = walkPage {
+			if err := ctx.Err(); err != nil {
+				yield(Record{}, err)
+				return
+			}
 			page, err := s.List(ctx, prefix, after, limit)
 			damage, isDamage := errors.AsType[*DamageError](err)
 			if err != nil && !isDamage {

@@ -142,3 +142,31 @@ func TestWalkStops(t *testing.T) {
 		t.Errorf("after its context: got %v, want Canceled", last)
 	}
 }
+
+// TestWalkEndsWithItsContext: also where the store does not look at it, and lists without end.
+func TestWalkEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	names := 0
+	endless := &lister{}
+	endless.list = func(prefix, _ string, limit int) ([]keystore.Record, error) {
+		switch endless.n {
+		case 3:
+			cancel()
+		case 10:
+			return nil, errTorn
+		}
+		page := make([]keystore.Record, limit)
+		for i := range page {
+			names++
+			page[i].Name = fmt.Sprintf("%s%06d", prefix, names)
+		}
+		return page, nil
+	}
+	var last error
+	for _, last = range keystore.Walk(ctx, endless, "p/") {
+	}
+	if !errors.Is(last, context.Canceled) || endless.n != 3 {
+		t.Errorf("ended after %d calls with %v", endless.n, last)
+	}
+}

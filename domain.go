@@ -455,7 +455,7 @@ func (v *vault) domainRecords(ctx context.Context) ([]keystore.Record, error) {
 func (k *Keyring) ChangeRoots(ctx context.Context, root rootkey.Root, recovery ...rootkey.Root) error {
 	roots := append([]rootkey.Root{root}, recovery...)
 	return k.manage(ctx, "ChangeRoots", func() error {
-		if err := checkRoots(roots); err != nil {
+		if err := checkRoots("root", "recovery", roots); err != nil {
 			return err
 		}
 		return k.c.changeRoots(ctx, roots)

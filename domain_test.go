@@ -14,6 +14,7 @@ import (
 	"github.com/claviger/kms/keystore"
 	"github.com/claviger/kms/keystore/memory"
 	"github.com/claviger/kms/rootkey"
+	"github.com/claviger/kms/rootkey/keyfile"
 )
 
 // sealedUnder counts the records of a store by the domain key that sealed them.
@@ -284,6 +285,23 @@ func TestChangeRoots(t *testing.T) {
 		t.Error("the old root of the same name still opens the ring")
 	}
 	check(t, opens(rootkey.WithName("second", newGCMRoot(t, gcmKey(4)))))
+}
+
+// TestChangeRootsRefusesNil: what a constructor that failed returns is told by its place among the arguments, and changes nothing.
+func TestChangeRootsRefusesNil(t *testing.T) {
+	f := open(t)
+	root := newGCMRoot(t, gcmKey(1))
+	for want, roots := range map[string][]rootkey.Root{
+		"ChangeRoots: root: nil":        {(*keyfile.Root)(nil)},
+		"ChangeRoots: recovery[1]: nil": {root, rootkey.WithName("other", root), nil},
+	} {
+		if err := f.ChangeRoots(t.Context(), roots[0], roots[1:]...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	if events := f.trail.Events(); len(events) != 0 {
+		t.Errorf("%d events", len(events))
+	}
 }
 
 // TestRotationKeepsEveryRoot: a new domain key that a recovery root cannot open would make the recovery root worthless without a word.

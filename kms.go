@@ -77,7 +77,7 @@ type Config struct {
 	// default is 5 seconds, the most is a minute.
 	MaxStaleness time.Duration
 
-	// CacheSize bounds how many keys are held opened in memory. The default is 10,000.
+	// CacheSize bounds how many keys are held opened in memory. The default is 10,000, the most is 16,777,216.
 	CacheSize int
 
 	// MinRotationPeriod permits rotation periods shorter than the 90 days of AWS KMS, down to an hour. The default is 90 days.
@@ -96,6 +96,7 @@ const (
 	DefaultCacheSize    = 10_000
 
 	maxMaxStaleness     = time.Minute
+	maxCacheSize        = 1 << 24
 	leastSightings      = 4096
 	mostDocuments       = 256
 	leastRotationPeriod = time.Hour
@@ -110,6 +111,8 @@ func (cfg *Config) complete() error {
 		return errors.New("Config.Store: required with a Root, RecoveryRoots, a RingID or MustExist")
 	case isNilPointer(cfg.Anchor):
 		return errors.New("Config.Anchor: a nil pointer, as of a constructor that failed")
+	case isNilPointer(cfg.Audit):
+		return errors.New("Config.Audit: a nil pointer or function, as of a constructor that failed")
 	case cfg.Store == nil && cfg.Anchor != nil:
 		return errors.New("Config.Store: required with an Anchor")
 	case isNilPointer(cfg.Store) || isNilPointer(cfg.Root):
@@ -124,8 +127,8 @@ func (cfg *Config) complete() error {
 		return errors.New("Config.Partition: want lower-case letters, digits and hyphens")
 	case cfg.MaxStaleness < 0 || cfg.MaxStaleness > maxMaxStaleness:
 		return fmt.Errorf("Config.MaxStaleness: want up to %v", maxMaxStaleness)
-	case cfg.CacheSize < 0:
-		return errors.New("Config.CacheSize: want a positive number")
+	case cfg.CacheSize < 0 || cfg.CacheSize > maxCacheSize:
+		return fmt.Errorf("Config.CacheSize: want 1 to %d, or 0 for the default", maxCacheSize)
 	case cfg.MinRotationPeriod != 0 && (cfg.MinRotationPeriod < leastRotationPeriod || cfg.MinRotationPeriod > minRotationPeriod):
 		return fmt.Errorf("Config.MinRotationPeriod: want %v to %v", leastRotationPeriod, minRotationPeriod)
 	}
@@ -139,8 +142,8 @@ func (cfg *Config) complete() error {
 		}
 		cfg.Root = root
 	}
-	if err := checkRoots(cfg.roots()); err != nil {
-		return fmt.Errorf("Config.Root and Config.RecoveryRoots: %w", err)
+	if err := checkRoots("Config.Root", "Config.RecoveryRoots", cfg.roots()); err != nil {
+		return err
 	}
 	setDefault(&cfg.MaxStaleness, DefaultMaxStaleness)
 	setDefault(&cfg.CacheSize, DefaultCacheSize)
@@ -148,10 +151,10 @@ func (cfg *Config) complete() error {
 	return nil
 }
 
-// isNilPointer reports whether an interface holds a pointer that is nil.
+// isNilPointer reports whether an interface holds a pointer, or a function, that is nil.
 func isNilPointer(v any) bool {
 	r := reflect.ValueOf(v)
-	return r.Kind() == reflect.Pointer && r.IsNil()
+	return (r.Kind() == reflect.Pointer || r.Kind() == reflect.Func) && r.IsNil()
 }
 
 func setDefault[T comparable](p *T, v T) {

@@ -5,12 +5,14 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"math"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/claviger/kms"
+	"github.com/claviger/kms/audit"
 	"github.com/claviger/kms/internal/record"
 	"github.com/claviger/kms/internal/vectors"
 	"github.com/claviger/kms/keystore"
@@ -81,8 +83,13 @@ func TestConfigIsChecked(t *testing.T) {
 		"staleness":     {kms.Config{MaxStaleness: time.Hour}, "Config.MaxStaleness"},
 		"negative":      {kms.Config{MaxStaleness: -1}, "Config.MaxStaleness"},
 		"cache":         {kms.Config{CacheSize: -1}, "Config.CacheSize"},
+		"a large cache": {kms.Config{CacheSize: 1<<24 + 1}, "Config.CacheSize"},
+		"endless cache": {kms.Config{CacheSize: math.MaxInt}, "Config.CacheSize"},
+		"nil sink":      {kms.Config{Audit: (*audit.Memory)(nil)}, "Config.Audit"},
+		"nil function":  {kms.Config{Audit: audit.SinkFunc(nil)}, "Config.Audit"},
+		"nil recovery":  {kms.Config{Store: memory.New(), Root: root, RecoveryRoots: []rootkey.Root{rootkey.WithName("a", root), (*keyfile.Root)(nil)}}, "Config.RecoveryRoots[1]: nil"},
 		"same name":     {kms.Config{Store: memory.New(), Root: root, RecoveryRoots: []rootkey.Root{root}}, "two root keys are named"},
-		"nil root":      {kms.Config{Store: memory.New(), Root: root, RecoveryRoots: []rootkey.Root{nil}}, "nil"},
+		"nil root":      {kms.Config{Store: memory.New(), Root: root, RecoveryRoots: []rootkey.Root{nil}}, "Config.RecoveryRoots[0]: nil"},
 		"many roots":    {kms.Config{Store: memory.New(), Root: root, RecoveryRoots: many}, "at most 8"},
 		"no name":       {kms.Config{Store: memory.New(), Root: rootkey.WithName("", root)}, "name"},
 		"a longer name": {kms.Config{Store: memory.New(), Root: rootkey.WithName(strings.Repeat("x", 65), root)}, "name"},

@@ -6,7 +6,6 @@ import (
 	"crypto/cipher"
 	"crypto/rand"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -42,22 +41,27 @@ func (r ephemeralRoot) DecryptWithContext(_ context.Context, ciphertext, associa
 	return plaintext, nil
 }
 
-// checkRoots refuses roots that could not be told apart later.
-func checkRoots(roots []rootkey.Root) error {
+// checkRoots refuses roots that are none, or could not be told apart later. first and others are where the caller has them.
+func checkRoots(first, others string, roots []rootkey.Root) error {
+	both := first + " and " + others
 	if len(roots) > maxRoots {
-		return fmt.Errorf("%d root keys, and a ring has at most %d", len(roots), maxRoots)
+		return fmt.Errorf("%s: %d root keys, and a ring has at most %d", both, len(roots), maxRoots)
 	}
 	var names []string
-	for _, r := range roots {
-		if r == nil {
-			return errors.New("a root key is nil")
+	for i, r := range roots {
+		field := first
+		if i > 0 {
+			field = fmt.Sprintf("%s[%d]", others, i-1)
+		}
+		if r == nil || isNilPointer(r) {
+			return fmt.Errorf("%s: nil, as of a constructor that failed", field)
 		}
 		name := rootkey.Name(r)
 		if len(name) == 0 || len(name) > rootkey.MaxNameLen {
-			return fmt.Errorf("a root key's name has %d bytes, want 1 to %d", len(name), rootkey.MaxNameLen)
+			return fmt.Errorf("%s: its name has %d bytes, want 1 to %d", field, len(name), rootkey.MaxNameLen)
 		}
 		if slices.Contains(names, name) {
-			return fmt.Errorf("two root keys are named %q: name one of them with rootkey.WithName", name)
+			return fmt.Errorf("%s: two root keys are named %q: name one of them with rootkey.WithName", both, name)
 		}
 		names = append(names, name)
 	}

@@ -9,10 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/crypto/cryptobyte"
 
@@ -32,7 +34,10 @@ const (
 
 	maxDomainKeys = 8 // a ring has one, or a few while records are resealed
 	maxWraps      = 16
-	maxFailures   = 64 // how many domain records that did not open are remembered
+
+	// A domain key that does not open is tried a few times at once, since a root may be out of reach for a moment, and from then on once in a while.
+	triesAtOnce = 3
+	retryAfter  = 30 * time.Second
 )
 
 // A rootWrap is a domain key as one root wrapped it.
@@ -217,10 +222,17 @@ func (s *sealing) check() keystore.Change {
 
 // domains is how a vault comes by domain keys.
 type domains struct {
-	learning chan struct{}                         // holds a token while a domain key is looked for
-	roots    []rootkey.Root                        // guarded by learning
-	dropped  []*record.Keys                        // guarded by learning: with keys that seal nothing any more
-	failed   map[record.DomainID]keystore.Revision // guarded by learning: what did not open, and need not be tried again
+	learning chan struct{}                // holds a token while a domain key is looked for
+	roots    []rootkey.Root               // guarded by learning
+	dropped  []*record.Keys               // guarded by learning: with keys that seal nothing any more
+	failed   map[record.DomainID]*failure // guarded by learning
+}
+
+// A failure is that a domain key did not open.
+type failure struct {
+	err   error     // the last one
+	tries int       // how many there were
+	last  time.Time // when
 }
 
 // zero wipes every domain key that was ever at hand. Nobody uses one any more.
@@ -231,7 +243,7 @@ func (d *domains) zero() {
 }
 
 func (d *domains) init(roots []rootkey.Root) {
-	*d = domains{learning: make(chan struct{}, 1), roots: roots, failed: make(map[record.DomainID]keystore.Revision)}
+	*d = domains{learning: make(chan struct{}, 1), roots: roots, failed: make(map[record.DomainID]*failure)}
 }
 
 // lock waits for the turn of a caller, who calls unlock after it.
@@ -248,6 +260,44 @@ func (d *domains) unlock() { <-d.learning }
 
 // errUnopened is the cause of what is sealed under a domain key that no root at hand opens: another root may.
 var errUnopened = errors.New("kms: a domain key does not open")
+
+// shut returns an error if a domain key is not to be tried now. A try may be slow, and the store says what is tried and may write its record anew: so the tries of a
+// domain key are counted whatever its record holds, and of no more domain keys than a ring can have. The caller has the turn.
+func (d *domains) shut(id record.DomainID) error {
+	if f := d.failed[id]; f != nil {
+		if f.tries < triesAtOnce || time.Since(f.last) >= retryAfter {
+			return nil
+		}
+		return f.err
+	}
+	maps.DeleteFunc(d.failed, func(_ record.DomainID, f *failure) bool { return len(d.failed) >= maxDomainKeys && time.Since(f.last) >= retryAfter })
+	if len(d.failed) >= maxDomainKeys {
+		return fmt.Errorf("domain key %v: %w: it was not tried, since more than a ring can have did not open a moment ago", id, errUnopened)
+	}
+	return nil
+}
+
+// open opens a domain key, or tells why not. The caller has the turn.
+func (d *domains) open(ctx context.Context, r *domainRecord) (secret.Bytes, error) {
+	if err := d.shut(r.id); err != nil {
+		return secret.Bytes{}, err
+	}
+	key, err := r.open(ctx, d.roots)
+	if err == nil {
+		delete(d.failed, r.id)
+		return key, nil
+	}
+	err = fmt.Errorf("domain key %v: %w: %w", r.id, errUnopened, r.tell(err))
+	if ctx.Err() == nil { // else it may be the context that failed
+		f := d.failed[r.id]
+		if f == nil {
+			f = new(failure)
+			d.failed[r.id] = f
+		}
+		f.err, f.tries, f.last = err, f.tries+1, time.Now()
+	}
+	return secret.Bytes{}, err
+}
 
 // learn looks for a domain key that is not at hand. It fails with [record.ErrUnknownDomain] if there is none that opens.
 func (v *vault) learn(ctx context.Context, id record.DomainID) error {
@@ -272,18 +322,12 @@ func (v *vault) hold(ctx context.Context, id record.DomainID) (keystore.Revision
 	if now.keys.Holds(id) {
 		return revision, nil
 	}
-	if d.ring != now.keys.Ring() || v.domains.failed[id] == revision {
+	if d.ring != now.keys.Ring() {
 		return 0, record.ErrUnknownDomain
 	}
-	key, err := d.open(ctx, v.domains.roots)
+	key, err := v.domains.open(ctx, d)
 	if err != nil {
-		if ctx.Err() == nil {
-			if len(v.domains.failed) >= maxFailures {
-				clear(v.domains.failed)
-			}
-			v.domains.failed[id] = revision
-		}
-		return 0, fmt.Errorf("domain key %v: %w: %w", id, errUnopened, d.tell(err))
+		return 0, err
 	}
 	v.sealing.Store(&sealing{keys: now.keys.With(id, key), revision: now.revision})
 	return revision, nil

@@ -270,7 +270,9 @@ func (d *domains) shut(id record.DomainID) error {
 		}
 		return f.err
 	}
-	maps.DeleteFunc(d.failed, func(_ record.DomainID, f *failure) bool { return len(d.failed) >= maxDomainKeys && time.Since(f.last) >= retryAfter })
+	maps.DeleteFunc(d.failed, func(_ record.DomainID, f *failure) bool {
+		return len(d.failed) >= maxDomainKeys && time.Since(f.last) >= retryAfter
+	})
 	if len(d.failed) >= maxDomainKeys {
 		return fmt.Errorf("domain key %v: %w: it was not tried, since more than a ring can have did not open a moment ago", id, errUnopened)
 	}
@@ -401,8 +403,9 @@ func (v *vault) sawRing(from source, known ringSight) error {
 // [Keyring.Maintain], which then removes the old domain key. Rotate it when somebody may know a domain key: when a root key was lost or its holder has left, after
 // [Keyring.ChangeRoots], which by itself does not help against who has kept an old root and an old copy of the store.
 //
-// It fails if the domain key is also wrapped under a root that this ring was not opened with, since the new one could not be; and while too many older ones wait
-// for Maintain.
+// It fails unless the root keys that this ring was opened with are those of the domain key that seals now, each of which is tried: a root that was not given could
+// not open the new domain key, and one that was given up by [Keyring.ChangeRoots] since, perhaps for another of the same name, would open the ring again. It also fails
+// while too many older domain keys wait for Maintain. An error that matches [keystore.ErrUnknown] says that the new domain key may seal.
 func (k *Keyring) RotateDomainKey(ctx context.Context) error {
 	return k.manage(ctx, "RotateDomainKey", func() error { return k.c.rotateDomainKey(ctx) })
 }
@@ -430,12 +433,7 @@ func (c *core) rotateDomainKey(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range old.wraps {
-		if !slices.ContainsFunc(c.domains.roots, func(r rootkey.Root) bool { return rootkey.Name(r) == w.root }) {
-			return fmt.Errorf("the ring is also wrapped under root %q, which was not given: open the ring with it, or take it out with ChangeRoots", w.root)
-		}
-	}
-	if err := c.provesOld(ctx, old, was.keys); err != nil {
+	if err := c.provesRoots(ctx, old, was.keys); err != nil {
 		return err
 	}
 	d, key, err := newDomain(ctx, c.ring.id, c.domains.roots)
@@ -469,15 +467,29 @@ func (c *core) rotateDomainKey(ctx context.Context) error {
 	})
 }
 
-// provesOld makes sure that the record of a domain key, which is to be written again, opens: what a store misread would be lost for good, and all that is sealed under it.
-func (c *core) provesOld(ctx context.Context, old *domainRecord, keys *record.Keys) error {
-	key, err := old.open(ctx, c.domains.roots)
-	if err != nil {
-		return problem(domainItem(old.id), errShut(err))
+// provesRoots makes sure that the roots at hand are those of the domain key that seals: each opens a wrap of it, and each wrap is opened by one. What is wrapped under
+// them next would else be lost to a root of the ring, or opened by one that was given up. The record, which is to be written again, thereby opens as well: what a store
+// misread would be lost for good, and all that is sealed under it.
+func (c *core) provesRoots(ctx context.Context, old *domainRecord, keys *record.Keys) error {
+	for _, w := range old.wraps {
+		i := slices.IndexFunc(c.domains.roots, func(r rootkey.Root) bool { return rootkey.Name(r) == w.root })
+		if i < 0 {
+			return fmt.Errorf("the ring is also wrapped under root %q, which was not given: open the ring with it, or take it out with ChangeRoots", w.root)
+		}
+		key, err := (&domainRecord{ring: old.ring, id: old.id, wraps: []rootWrap{w}}).open(ctx, c.domains.roots[i:i+1])
+		if err != nil {
+			return fmt.Errorf("%w: if the root keys were changed, open the ring with the new ones", problem(domainItem(old.id), errShut(err)))
+		}
+		same := keys.Is(old.id, key)
+		key.Zero()
+		if !same {
+			return errDamagedItem(domainItem(old.id))
+		}
 	}
-	defer key.Zero()
-	if !keys.Is(old.id, key) {
-		return errDamagedItem(domainItem(old.id))
+	for _, r := range c.domains.roots {
+		if name := rootkey.Name(r); !slices.ContainsFunc(old.wraps, func(w rootWrap) bool { return w.root == name }) {
+			return fmt.Errorf("the ring is not wrapped under root %q, which was given: open the ring without it, or add it with ChangeRoots", name)
+		}
 	}
 	return nil
 }

@@ -321,6 +321,77 @@ func TestRotationKeepsEveryRoot(t *testing.T) {
 	must(kms.Open(t.Context(), kms.Config{Store: store, Root: second}))(t)
 }
 
+// TestRotationKeepsRootsThatWereChanged: a process that was opened before the roots changed rotates nothing: the new domain key would be lost to the new roots, and the old ones,
+// which were given up, would open everything again. It does not change the roots back either.
+func TestRotationKeepsRootsThatWereChanged(t *testing.T) {
+	first, second, third := newGCMRoot(t, gcmKey(1)), rootkey.WithName("second", newGCMRoot(t, gcmKey(2))), rootkey.WithName("third", newGCMRoot(t, gcmKey(3)))
+	otherFirst, otherSecond := newGCMRoot(t, gcmKey(4)), rootkey.WithName("second", newGCMRoot(t, gcmKey(5)))
+	for name, tc := range map[string]struct {
+		old, next []rootkey.Root
+		message   string
+		changes   bool // the old roots may still change the roots
+	}{
+		"another of the same name":       {[]rootkey.Root{first}, []rootkey.Root{otherFirst}, "does not open", false},
+		"a recovery root of the name":    {[]rootkey.Root{first, second}, []rootkey.Root{first, otherSecond}, "does not open", true},
+		"the recovery root is given up":  {[]rootkey.Root{first, second}, []rootkey.Root{first}, `not wrapped under root "second"`, true},
+		"a recovery root is added":       {[]rootkey.Root{first}, []rootkey.Root{first, third}, `also wrapped under root "third"`, true},
+		"the recovery root takes turns":  {[]rootkey.Root{first, second}, []rootkey.Root{second, otherFirst}, "does not open", true},
+		"all are others of other names":  {[]rootkey.Root{first}, []rootkey.Root{third, second}, "which was not given", false},
+		"all are others, in other order": {[]rootkey.Root{first, second}, []rootkey.Root{otherSecond, otherFirst}, "does not open", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := memory.New()
+			with := func(roots []rootkey.Root) func(*kms.Config) {
+				return func(c *kms.Config) { c.Store, c.Root, c.RecoveryRoots = store, roots[0], roots[1:] }
+			}
+			operator, stale := open(t, with(tc.old)), open(t, with(tc.old))
+			key := operator.create()
+			check(t, operator.ChangeRoots(t.Context(), tc.next[0], tc.next[1:]...))
+			if err := stale.RotateDomainKey(t.Context()); err == nil || !strings.Contains(err.Error(), tc.message) {
+				t.Errorf("%v, want %q", err, tc.message)
+			}
+			if n := len(itemNames(t, store, "domain/")); n != 1 {
+				t.Errorf("%d domain keys", n)
+			}
+			for _, root := range tc.next {
+				ring := must(kms.Open(t.Context(), kms.Config{Store: store, Root: root}))(t)
+				must(ring.DescribeKey(t.Context(), key.KeyID))(t)
+				check(t, ring.Close())
+			}
+			if err := stale.ChangeRoots(t.Context(), tc.old[0]); (err == nil) != tc.changes {
+				t.Errorf("a change by the old roots: %v", err)
+			}
+			if !tc.changes {
+				check(t, operator.RotateDomainKey(t.Context()))
+				for _, root := range tc.next {
+					check(t, must(kms.Open(t.Context(), kms.Config{Store: store, Root: root}))(t).Close())
+				}
+			}
+		})
+	}
+}
+
+// TestRotationWaitsForAChangeOfRoots: while a change of roots of the same names is half done, no domain key is made that only one side opens.
+func TestRotationWaitsForAChangeOfRoots(t *testing.T) {
+	old, next := newGCMRoot(t, gcmKey(1)), newGCMRoot(t, gcmKey(2))
+	store := memory.New()
+	ctx, cancel := context.WithCancel(t.Context())
+	operator := open(t, func(c *kms.Config) { c.Root, c.Store = old, &countedStore{Store: store, left: 3, stop: cancel} }) // making the ring, adding wraps, dropping wraps
+	if err := operator.ChangeRoots(ctx, next); err == nil {
+		t.Fatal("the change was not interrupted")
+	}
+	for _, root := range []rootkey.Root{old, next} {
+		ring := open(t, func(c *kms.Config) { c.Store, c.Root = store, root })
+		if err := ring.RotateDomainKey(t.Context()); err == nil || !strings.Contains(err.Error(), "does not open") {
+			t.Errorf("%v", err)
+		}
+	}
+	again := open(t, func(c *kms.Config) { c.Store, c.Root = store, old })
+	check(t, again.ChangeRoots(t.Context(), next))
+	check(t, again.RotateDomainKey(t.Context()))
+	check(t, must(kms.Open(t.Context(), kms.Config{Store: store, Root: next}))(t).Close())
+}
+
 // A misreadStore returns one record with its last byte changed.
 type misreadStore struct {
 	keystore.Store

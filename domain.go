@@ -351,32 +351,48 @@ func (v *vault) refresh(ctx context.Context) error {
 }
 
 // follow makes the domain key seal that seals the ring's own record, and returns that record, which the caller clears. The caller has the turn.
-func (v *vault) follow(ctx context.Context) (from source, r ringRecord, err error) {
-	known := v.knownRing()
-	sealed, err := v.store.Get(ctx, ringItem)
-	if err != nil {
-		return source{}, r, err
+func (v *vault) follow(ctx context.Context) (source, ringRecord, error) {
+	for range maxTries {
+		known := v.knownRing()
+		sealed, err := v.store.Get(ctx, ringItem)
+		if err != nil {
+			return source{}, ringRecord{}, err
+		}
+		id, err := record.DomainOf(sealed.Value)
+		if err != nil {
+			return source{}, ringRecord{}, problem(ringItem, err)
+		}
+		revision, err := v.hold(ctx, id)
+		if still, readErr := isStill(ctx, v.store, sealed); readErr != nil {
+			return source{}, ringRecord{}, readErr
+		} else if !still {
+			continue
+		}
+		if err != nil {
+			return source{}, ringRecord{}, err
+		}
+		keys := v.sealing.Load().keys
+		h, _, plain, err := keys.Open(record.Name{Kind: kindRing, Item: ringItem}, sealed.Value, schema1)
+		if err != nil {
+			return source{}, ringRecord{}, problem(ringItem, err)
+		}
+		defer clear(plain)
+		from := source{revision: sealed.Revision, generation: h.Generation, changeID: h.ChangeID}
+		var r ringRecord
+		if err := cmp.Or(decodeBody(plain, &r), v.sawRing(from, known)); err != nil || r.newest != id {
+			return source{}, ringRecord{}, problem(ringItem, cmp.Or(err, record.ErrDamaged))
+		}
+		v.sealing.Store(&sealing{keys: keys.Sealing(id), revision: revision})
+		return from, r, nil
 	}
-	id, err := record.DomainOf(sealed.Value)
-	if err != nil {
-		return source{}, r, problem(ringItem, err)
-	}
-	revision, err := v.hold(ctx, id)
-	if err != nil {
-		return source{}, r, err
-	}
-	keys := v.sealing.Load().keys
-	h, _, plain, err := keys.Open(record.Name{Kind: kindRing, Item: ringItem}, sealed.Value, schema1)
-	if err != nil {
-		return source{}, r, problem(ringItem, err)
-	}
-	defer clear(plain)
-	from = source{revision: sealed.Revision, generation: h.Generation, changeID: h.ChangeID}
-	if err := cmp.Or(decodeBody(plain, &r), v.sawRing(from, known)); err != nil || r.newest != id {
-		return source{}, r, problem(ringItem, cmp.Or(err, record.ErrDamaged))
-	}
-	v.sealing.Store(&sealing{keys: keys.Sealing(id), revision: revision})
-	return from, r, nil
+	return source{}, ringRecord{}, keystore.ErrConflict
+}
+
+// isStill reports whether the ring's own record is the one that was read. A rotation changes it together with the record of the old domain key: only what was read of that
+// in between is of the domain key that seals.
+func isStill(ctx context.Context, store keystore.Store, sealed keystore.Record) (bool, error) {
+	now, err := store.Get(ctx, ringItem)
+	return err == nil && now.Revision == sealed.Revision, err
 }
 
 // A ringSight is what is known of the ring's own record before it is read: by this process, and by the anchor.

@@ -53,9 +53,12 @@ type openedRing struct {
 
 // openRing opens the ring that a store holds, or makes one, as isNew says, in a store that is empty.
 func openRing(ctx context.Context, cfg, isNew *Config) (*openedRing, error) {
-	for range 3 { // a second turn when another process made the ring, or rotated its domain key, meanwhile
+	const creations = 3 // that another process may have been quicker at
+	made := 0
+	for try := 0; made < creations && try < maxTries; try++ {
 		sealed, err := cfg.Store.Get(ctx, ringItem)
 		if errors.Is(err, keystore.ErrNotFound) {
+			made++
 			if err = createRing(ctx, isNew); err == nil || errors.Is(err, keystore.ErrConflict) || errors.Is(err, keystore.ErrUnknown) {
 				continue
 			}
@@ -64,15 +67,28 @@ func openRing(ctx context.Context, cfg, isNew *Config) (*openedRing, error) {
 			return nil, problem(ringItem, err)
 		}
 		ring, err := unsealRing(ctx, cfg, sealed)
-		if errors.Is(err, keystore.ErrNotFound) { // the domain key under which the record was sealed when it was read
-			if again, readErr := cfg.Store.Get(ctx, ringItem); readErr == nil && again.Revision != sealed.Revision {
-				continue
-			}
-			err = problem(ringItem, record.ErrUnknownDomain)
+		still, readErr := isStill(ctx, cfg.Store, sealed)
+		switch {
+		case readErr == nil && still && err == nil:
+			return ring, nil
+		case readErr == nil && still && errors.Is(err, keystore.ErrNotFound): // the domain key under which the record is sealed
+			return nil, problem(ringItem, record.ErrUnknownDomain)
+		case readErr == nil && still:
+			return nil, err
+		case err == nil:
+			ring.wipe()
 		}
-		return ring, err
+		if readErr != nil {
+			return nil, problem(ringItem, readErr)
+		}
 	}
 	return nil, &Problem{ringItem, "missing, and there are domain keys", record.ErrDamaged}
+}
+
+// wipe forgets the keys of a ring that is not used.
+func (r *openedRing) wipe() {
+	r.index.Zero()
+	r.sealing.keys.Zero()
 }
 
 // createRing makes a ring. A store that has records, but no ring, is damaged or someone else's: it is left as it is.

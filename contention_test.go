@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/claviger/kms"
 	"github.com/claviger/kms/anchor"
 	"github.com/claviger/kms/audit"
+	"github.com/claviger/kms/internal/record"
 	"github.com/claviger/kms/keystore"
 	"github.com/claviger/kms/keystore/memory"
 )
@@ -193,4 +195,36 @@ func rotateWhileResealing(t *testing.T, store keystore.Store, an anchor.Anchor) 
 	if got := checked(t, last.Keyring); len(got) != 0 {
 		t.Errorf("%q", got)
 	}
+}
+
+// TestARotationWhileARingIsOpened: a domain key that is rotated between two reads of whoever opens the ring, or looks up which one seals, seals nothing there.
+func TestARotationWhileARingIsOpened(t *testing.T) {
+	store := memory.New()
+	other := open(t, func(c *kms.Config) { c.Store = store })
+	rotate := false
+	sly := &slyStore{Store: store}
+	sly.get = func(name string) (keystore.Record, bool, error) {
+		if rotate && strings.HasPrefix(name, "domain/") {
+			rotate = false
+			check(t, other.RotateDomainKey(t.Context()))
+		}
+		return keystore.Record{}, false, nil
+	}
+	sealedUnder := func(key kms.KeyMetadata) record.DomainID {
+		return must(record.DomainOf(value(t, store, itemNames(t, store, "ver/"+key.KeyID)[0])))(t)
+	}
+	present := func() record.DomainID { return must(record.DomainOf(value(t, store, "ring")))(t) }
+
+	rotate = true
+	f := open(t, func(c *kms.Config) { c.Store = sly })
+	if key := must(f.CreateKey(t.Context(), kms.CreateKeyInput{}))(t); rotate || sealedUnder(key) != present() {
+		t.Error("while the ring was opened: the old domain key goes on sealing")
+	}
+	check(t, other.RotateDomainKey(t.Context())) // so that the next change looks for what seals
+	rotate = true
+	if key := must(f.CreateKey(t.Context(), kms.CreateKeyInput{}))(t); rotate || sealedUnder(key) != present() {
+		t.Error("while it was looked up: the old domain key goes on sealing")
+	}
+	must(f.Maintain(t.Context()))(t)
+	must(kms.Open(t.Context(), kms.Config{Store: store, Root: newGCMRoot(t, make([]byte, 32))}))(t)
 }

@@ -477,7 +477,7 @@ func (c *core) rotateDomainKey(ctx context.Context) error {
 		}
 		if err == nil {
 			unlock() // since whoever has the turn of the ledger may want this one
-			err = c.anchorBatch(ctx, b)
+			err = c.anchored(ctx, b)
 		}
 		return err
 	})
@@ -521,7 +521,8 @@ func (v *vault) domainRecords(ctx context.Context) ([]keystore.Record, error) {
 
 // ChangeRoots wraps the ring's domain keys under these roots and no others: [Config.Root] and [Config.RecoveryRoots] of those who open it from now on. Programs that
 // have the ring open go on until its domain key rotates: who was opened with the old roots alone cannot open a new one, and is refused. The new wraps are read back
-// and opened before the old ones are dropped, and until then both open the ring, so that a change which was interrupted is made again.
+// and opened before the old ones are dropped, and until then both open the ring, so that a change which was interrupted is made again. An error that matches
+// [keystore.ErrUnknown] says that it may be in effect, in part or as a whole: keep the old roots and the new ones until it was made again.
 //
 // An old root opens old copies of the store for ever. If somebody may have kept both, call [Keyring.RotateDomainKey] after it.
 func (k *Keyring) ChangeRoots(ctx context.Context, root rootkey.Root, recovery ...rootkey.Root) error {
@@ -560,7 +561,7 @@ func (c *core) changeRoots(ctx context.Context, roots []rootkey.Root) error {
 		}
 		for _, r := range added {
 			if _, err := c.replaceDomain(ctx, r.next, r.revision); err != nil {
-				return err
+				return fmt.Errorf("%w: the new root keys open the ring, and the old ones may do so as well: %w", keystore.ErrUnknown, err)
 			}
 		}
 		return nil
@@ -569,9 +570,12 @@ func (c *core) changeRoots(ctx context.Context, roots []rootkey.Root) error {
 		c.domains.roots = roots
 		clear(c.domains.failed)
 	}
-	_, r, lost := c.follow(ctx) // the revision of the record has changed
+	_, r, lost := c.follow(ctx) // the revision of the record has changed; whoever commits finds that out if it is not known here
 	clear(r.index[:])
-	return errors.Join(err, lost)
+	if err != nil {
+		return errors.Join(err, lost)
+	}
+	return nil
 }
 
 // A rewrap is the record of a domain key that has its new wraps beside the old ones.

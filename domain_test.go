@@ -3,12 +3,14 @@ package kms_test
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/claviger/kms"
+	"github.com/claviger/kms/anchor"
 	"github.com/claviger/kms/audit"
 	"github.com/claviger/kms/internal/record"
 	"github.com/claviger/kms/keystore"
@@ -464,4 +466,81 @@ func TestRootChangesAreRecorded(t *testing.T) {
 		t.Errorf("%q, was %q", after, before)
 	}
 	must(kms.Open(t.Context(), kms.Config{Store: f.store, Root: newGCMRoot(t, gcmKey(7))}))(t)
+}
+
+// lastEvent returns the last record of a trail.
+func lastEvent(t testing.TB, trail *audit.Memory) *audit.Event {
+	t.Helper()
+	events := trail.Events()
+	if len(events) == 0 {
+		t.Fatal("no events")
+	}
+	return events[len(events)-1]
+}
+
+// TestUnknownOutcomesOfRootsAndDomainKeys: a rotation that is in effect and could not be anchored, and a change of roots that was interrupted after the first old wrap was dropped,
+// are said to be of unknown outcome, to the caller and in the trail, whatever kept them from their end.
+func TestUnknownOutcomesOfRootsAndDomainKeys(t *testing.T) {
+	unknown := func(t *testing.T, f *fixture, err error, name string) {
+		t.Helper()
+		last := lastEvent(t, f.trail)
+		if !errors.Is(err, keystore.ErrUnknown) || last.Name != name || last.ErrorCode != string(kms.ErrInternal) || !strings.Contains(last.ErrorMessage, "unknown") {
+			t.Errorf("%v; in the trail %s: %s %q", err, last.Name, last.ErrorCode, last.ErrorMessage)
+		}
+	}
+	for _, cause := range []error{errors.New("gone"), context.DeadlineExceeded} {
+		w := &wilfulAnchor{Anchor: must(anchor.Create(filepath.Join(t.TempDir(), "anchor")))(t)}
+		f := open(t, func(c *kms.Config) { c.Anchor = w })
+		key := f.create()
+		w.err = cause
+		err := f.RotateDomainKey(t.Context())
+		if n := len(itemNames(t, f.store, "domain/")); n != 2 {
+			t.Fatalf("%d domain keys", n)
+		}
+		unknown(t, f, err, "RotateDomainKey")
+		err = f.DisableKey(t.Context(), key.KeyID)
+		unknown(t, f, err, "DisableKey")
+		wantCode(t, err, kms.ErrInternal)
+		w.err = nil
+		f.create()
+	}
+	for left, isUnknown := range map[int]bool{3: false, 4: false, 5: true, 6: true} { // of a ring with two domain keys: 1 makes it, 2 rotates, 3 and 4 add wraps, 5 and 6 drop them
+		ctx, cancel := context.WithCancel(t.Context())
+		store := &countedStore{Store: memory.New(), left: left + 1, stop: cancel}
+		f := open(t, func(c *kms.Config) { c.Store = store })
+		check(t, f.RotateDomainKey(t.Context()))
+		store.left = left - 2
+		err := f.ChangeRoots(ctx, newGCMRoot(t, gcmKey(7)))
+		if isUnknown {
+			unknown(t, f, err, "ChangeRoots")
+		} else if last := lastEvent(t, f.trail); err == nil || errors.Is(err, keystore.ErrUnknown) || last.ErrorCode != string(kms.ErrDependencyTimeout) {
+			t.Errorf("stopped at commit %d: %v; in the trail %s", left, err, last.ErrorCode)
+		}
+		check(t, f.ChangeRoots(t.Context(), newGCMRoot(t, gcmKey(7))))
+		check(t, must(kms.Open(t.Context(), kms.Config{Store: store, Root: newGCMRoot(t, gcmKey(7))}))(t).Close())
+	}
+}
+
+// A ringlessStore does not return the ring's own record while it is on.
+type ringlessStore struct {
+	keystore.Store
+	on bool
+}
+
+func (s *ringlessStore) Get(ctx context.Context, name string) (keystore.Record, error) {
+	if s.on && name == "ring" {
+		return keystore.Record{}, errLossy
+	}
+	return s.Store.Get(ctx, name)
+}
+
+// TestAChangeOfRootsThatIsDoneIsNoFailure: what comes after it does not make one of it.
+func TestAChangeOfRootsThatIsDoneIsNoFailure(t *testing.T) {
+	store := &ringlessStore{Store: memory.New()}
+	f := open(t, func(c *kms.Config) { c.Store = store })
+	store.on = true
+	check(t, f.ChangeRoots(t.Context(), newGCMRoot(t, gcmKey(7))))
+	store.on = false
+	f.create()
+	check(t, must(kms.Open(t.Context(), kms.Config{Store: store, Root: newGCMRoot(t, gcmKey(7))}))(t).Close())
 }

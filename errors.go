@@ -105,10 +105,10 @@ func wrap(op, keyID string, err error) *Error {
 	switch {
 	case isFault:
 		e.Code, e.Message, e.Err = f.code, f.message, f.cause
+	case errors.Is(err, keystore.ErrUnknown): // whatever else ended: it may have taken effect
+		e.Message, e.Err = "the outcome of the change is unknown: read it back before trying again", err
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		e.Code, e.Message, e.Err = ErrDependencyTimeout, "the call was cancelled before it took effect", err
-	case errors.Is(err, keystore.ErrUnknown):
-		e.Message, e.Err = "the outcome of the change is unknown: read it back before trying again", err
 	case errors.Is(err, keystore.ErrConflict):
 		e.Code, e.Message, e.Err = ErrDependencyTimeout, "too many changes at once: try again", err
 	case errors.Is(err, ErrRolledBack):

@@ -159,6 +159,48 @@ func (s hookedStore) Commit(ctx context.Context, changes []keystore.Change) (key
 	return s.Store.Commit(ctx, changes)
 }
 
+// A lateStore does something once between reading a total and returning it, as a slow network does.
+type lateStore struct {
+	keystore.Store
+	before func()
+}
+
+func (s *lateStore) Get(ctx context.Context, name string) (keystore.Record, error) {
+	r, err := s.Store.Get(ctx, name)
+	if f := s.before; f != nil && strings.HasPrefix(name, "total/") {
+		s.before = nil
+		f()
+	}
+	return r, err
+}
+
+// TestATotalThatIsWholeIsNotPassedOver: a total that was damaged when a change read it, and is whole when it commits, counts the change; so does one that was resealed meanwhile.
+func TestATotalThatIsWholeIsNotPassedOver(t *testing.T) {
+	for name, meanwhile := range map[string]func(f *fixture, total string){
+		"made anew": func(f *fixture, _ string) { check(t, f.Recount(t.Context())) },
+		"removed":   func(f *fixture, total string) { replace(t, f.store, total, nil); check(t, f.Recount(t.Context())) },
+		"resealed":  func(f *fixture, _ string) { must(f.Maintain(t.Context()))(t) },
+	} {
+		f := open(t)
+		key := f.create()
+		total := "total/" + key.KeyID[:2]
+		if name == "resealed" {
+			check(t, f.RotateDomainKey(t.Context()))
+		} else {
+			replace(t, f.store, total, []byte("damaged"))
+		}
+		late := &lateStore{Store: f.store, before: func() { meanwhile(f, total) }}
+		other := open(t, func(c *kms.Config) { c.Store = late })
+		check(t, other.UpdateKeyDescription(t.Context(), key.KeyID, "changed"))
+		if late.before != nil {
+			t.Error("the total was not read")
+		}
+		if got := problems(t, f.Keyring); len(got) != 0 {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
 // TestRecountIsRecordedFirst: what the trail does not take does not happen.
 func TestRecountIsRecordedFirst(t *testing.T) {
 	sink := new(moodySink)

@@ -189,8 +189,8 @@ func (b *batch) total(ctx context.Context) ([]settling, error) {
 	for _, at := range slices.Sorted(maps.Keys(b.counts)) {
 		was, from, err := b.v.total(ctx, at)
 		if isDamage(err) && b.v.anchor == nil { // it decides nothing, so it keeps nothing from being done; whoever counts finds it as it is
-			if sealed, err := b.v.store.Get(ctx, totalItem(at)); err == nil { // and whoever makes it anew must count this change
-				b.changes = append(b.changes, keystore.Change{Op: keystore.Check, Name: totalItem(at), Revision: sealed.Revision})
+			if err := b.passOver(ctx, at); err != nil {
+				return nil, err
 			}
 			continue
 		}
@@ -202,6 +202,26 @@ func (b *batch) total(ctx context.Context) ([]settling, error) {
 		made = append(made, settling{at, next, source{generation: from.generation + 1, changeID: b.header.ChangeID}})
 	}
 	return made, nil
+}
+
+// passOver makes a batch depend on a total that was found damaged, as it is: whoever makes it anew must count this change. One that is whole by now was only found so
+// while somebody else changed it, and is read again.
+func (b *batch) passOver(ctx context.Context, at bucket) error {
+	item := totalItem(at)
+	sealed, err := b.v.store.Get(ctx, item)
+	if err == nil {
+		var r totalRecord
+		_, _, err = b.v.open(ctx, kindTotal, item, sealed, &r)
+	}
+	switch {
+	case err == nil, errors.Is(err, keystore.ErrNotFound):
+		return keystore.ErrConflict
+	case !isDamage(err):
+		return err
+	case sealed.Revision != 0: // else the store cannot read it
+		b.changes = append(b.changes, keystore.Change{Op: keystore.Check, Name: item, Revision: sealed.Revision})
+	}
+	return nil
 }
 
 // total returns the total of a bucket, as it was last known.

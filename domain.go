@@ -477,7 +477,7 @@ func (c *core) rotateDomainKey(ctx context.Context) error {
 		}
 		if err == nil {
 			unlock() // since whoever has the turn of the ledger may want this one
-			err = c.anchored(ctx, b)
+			err = c.anchorBatch(ctx, b)
 		}
 		return err
 	})

@@ -179,13 +179,13 @@ func (v *vault) settle(ctx context.Context, b *batch) (keystore.Revision, error)
 		}
 	}
 	if err == nil {
-		err = v.anchored(ctx, b)
+		err = v.anchorBatch(ctx, b)
 	}
 	return revision, err
 }
 
-// anchored makes the ledger and the anchor know of a batch that was committed. If they cannot, its outcome is unknown.
-func (v *vault) anchored(ctx context.Context, b *batch) error {
+// anchorBatch makes the ledger and the anchor know of a batch that was committed. If they cannot, its outcome is unknown.
+func (v *vault) anchorBatch(ctx context.Context, b *batch) error {
 	if err := v.record(ctx, b.entries, b.header.Time); err != nil {
 		return fmt.Errorf("%w: the change could not be anchored: %w", keystore.ErrUnknown, err)
 	}

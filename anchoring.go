@@ -271,7 +271,7 @@ func (v *vault) writeLedger(ctx context.Context, now int64) error {
 		case err == nil:
 			a.mu.Lock()
 			if a.from.generation < generation { // else it was read back already
-				a.ledger, a.from = *next, source{revision: revision, generation: generation, changeID: b.header.ChangeID}
+				a.ledger, a.from = *next, source{revision, generation, b.header.ChangeID, b.header.Time}
 			}
 			a.mu.Unlock()
 		case errors.Is(err, keystore.ErrConflict) && try < maxTries:

@@ -1,6 +1,32 @@
 package kms
 
-import "time"
+import (
+	"math"
+	"time"
+)
+
+// endOfTime is the last date that a record can hold, in the year 2262. No clock of a ring ever reads it.
+const endOfTime = math.MaxInt64
+
+// ringTime returns what a clock says, in nanoseconds since 1970. One that is out of what can be said stands at the end of it: it must not come round to the other one.
+func ringTime(t time.Time) int64 {
+	switch s := t.Unix(); {
+	case s < 0:
+		return 1 // zero is no time
+	case s >= endOfTime/int64(time.Second):
+		return endOfTime - 1
+	default:
+		return max(t.UnixNano(), 1)
+	}
+}
+
+// after returns the date that is a period after a time of the ring. One that cannot be said is the end of time, which never comes.
+func after(now int64, period time.Duration) int64 {
+	if int64(period) > endOfTime-now {
+		return endOfTime
+	}
+	return now + int64(period)
+}
 
 // A clock reads the ring's time, which decides what is due, and the runtime's clocks, which decide what is stale.
 type clock struct {
@@ -18,10 +44,10 @@ type stamp struct {
 func (c *clock) read() (at stamp, now int64) {
 	t := time.Now()
 	at = stamp{mono: t.Sub(c.base), wall: t.UnixNano()}
-	if c.now == nil {
-		return at, at.wall
+	if c.now != nil {
+		t = c.now()
 	}
-	return at, c.now().UnixNano()
+	return at, ringTime(t)
 }
 
 // stamp reads the runtime's clocks.

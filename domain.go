@@ -377,7 +377,7 @@ func (v *vault) follow(ctx context.Context) (source, ringRecord, error) {
 			return source{}, ringRecord{}, problem(ringItem, err)
 		}
 		defer clear(plain)
-		from := source{revision: sealed.Revision, generation: h.Generation, changeID: h.ChangeID}
+		from := sourceOf(sealed, h)
 		var r ringRecord
 		if err := cmp.Or(decodeBody(plain, &r), v.sawRing(from, known)); err != nil || r.newest != id {
 			return source{}, ringRecord{}, problem(ringItem, cmp.Or(err, record.ErrDamaged))
@@ -473,7 +473,7 @@ func (c *core) rotateDomainKey(ctx context.Context) error {
 		}
 		if err == nil {
 			c.sealing.Store(next)
-			err = c.sawRing(source{next.revision, from.generation + 1, b.header.ChangeID}, ringSight{})
+			err = c.sawRing(b.made(from, next.revision), ringSight{})
 		}
 		if err == nil {
 			unlock() // since whoever has the turn of the ledger may want this one

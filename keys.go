@@ -289,6 +289,9 @@ type ScheduleKeyDeletionResult struct {
 
 // ScheduleKeyDeletion puts a key into PendingDeletion: it cannot be used from now on, and after the waiting period of 7 to 30 days it is gone, with everything
 // that was encrypted under it. Zero days mean 30. [Client.CancelKeyDeletion] takes it back until then. The material is destroyed by [Keyring.Maintain].
+//
+// The period is counted from the latest time that the ring knows to have come, so that a clock which is behind takes nothing from it: from the clock's, that of the key's last
+// change, the one that Maintain saw last in any process, or what has passed since the ring was opened. The result's DeletionDate says when the key goes.
 func (c *Client) ScheduleKeyDeletion(ctx context.Context, ref string, pendingWindowInDays int) (ScheduleKeyDeletionResult, error) {
 	req := &request{refs: [2]string{ref}, details: &details{window: pendingWindowInDays}}
 	setDefault(&req.window, defaultDeletionWindow)
@@ -297,9 +300,13 @@ func (c *Client) ScheduleKeyDeletion(ctx context.Context, ref string, pendingWin
 	v.between("pendingWindowInDays", req.window, minDeletionWindow, maxDeletionWindow)
 	req.invalid = v.err()
 	return do(ctx, c, &opScheduleKeyDeletion, req, func(ctx context.Context, a admitted) (ScheduleKeyDeletionResult, error) {
+		begin, err := a.client.c.passed(ctx, a.at, a.now, a.keys[0])
+		if err != nil {
+			return ScheduleKeyDeletionResult{}, err
+		}
 		next := a.keys[0].clone()
 		next.state = PendingDeletion
-		next.deletion = deletionRecord{date: a.now + int64(a.req.window)*int64(Day), window: uint64(a.req.window)}
+		next.deletion = deletionRecord{date: after(begin, time.Duration(a.req.window)*Day), window: uint64(a.req.window)}
 		res := ScheduleKeyDeletionResult{KeyARN: a.keys[0].arn, DeletionDate: unixTime(next.deletion.date), KeyState: next.state, PendingWindowInDays: a.req.window}
 		a.respond(slog.String("keyId", res.KeyARN), slog.String("keyState", string(res.KeyState)), slog.Int("pendingWindowInDays", res.PendingWindowInDays),
 			slog.Time("deletionDate", res.DeletionDate))

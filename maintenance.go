@@ -81,14 +81,9 @@ func (c *core) checkClocks(ctx context.Context, at stamp, now int64) error {
 		return fmt.Errorf("%w: since the ring was opened %v have passed by the monotonic clock and %v by the ring's", ErrClock, mono, wall)
 	}
 	var r ringRecord
-	known := c.knownRing()
-	from, plain, err := c.read(ctx, kindRing, ringItem, &r)
-	if err != nil {
-		return err
-	}
-	defer clear(plain)
 	defer clear(r.index[:])
-	if err := c.sawRing(from, known); err != nil {
+	from, err := c.readRing(ctx, &r)
+	if err != nil {
 		return err
 	}
 	if back := time.Duration(r.seen - now); back > clockTolerance {
@@ -102,9 +97,25 @@ func (c *core) checkClocks(ctx context.Context, at stamp, now int64) error {
 	b.put(kindRing, ringItem, from, &r)
 	revision, err := c.settle(ctx, b)
 	if err == nil {
-		err = c.sawRing(source{revision, from.generation + 1, b.header.ChangeID}, ringSight{})
+		err = c.sawRing(b.made(from, revision), ringSight{})
 	}
 	return ignoreConflict(err) // another process told it
+}
+
+// passed returns the latest time that is known to have come when a key is to be written, and its clock says now: a clock that is behind takes nothing from a waiting period.
+// It is that of the key's last write, the one that Maintain told the ring, or what has passed by the monotonic clock since the ring was opened, if the clock has gone back since
+// by more than clocks may disagree.
+func (c *core) passed(ctx context.Context, at stamp, now int64, k *key) (int64, error) {
+	var r ringRecord
+	defer clear(r.index[:])
+	if _, err := c.readRing(ctx, &r); err != nil {
+		return 0, err
+	}
+	m := &c.maintenance
+	if lived := after(m.now, at.mono-m.opened.mono); lived-now > int64(clockTolerance) {
+		now = lived
+	}
+	return max(now, r.seen, k.from.written), nil
 }
 
 // dueDate is when a key next needs something done without anybody asking; zero if never.

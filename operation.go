@@ -597,7 +597,7 @@ func (c *core) write(ctx context.Context, b *batch, offer func() error, changes 
 		return nil, err
 	}
 	for i, ch := range changes {
-		snapshots[i].from = source{revision: revision, generation: ch.from.generation + 1, changeID: b.header.ChangeID}
+		snapshots[i].from = b.made(ch.from, revision)
 		c.publish(snapshots[i], started) // which may know a newer one by now: whoever goes on from here was admitted to this one
 		if ch.material != nil {
 			snapshots[i].materials.setCurrent(ch.material)

@@ -163,6 +163,17 @@ func emptyBehindAnchor(err error) error {
 	return &Problem{ringItem, "missing, the store is empty, and Config.Anchor is of a ring that was made before", err}
 }
 
+// readRing reads the ring's own record again. The caller clears its index key.
+func (c *core) readRing(ctx context.Context, r *ringRecord) (source, error) {
+	known := c.knownRing()
+	from, plain, err := c.read(ctx, kindRing, ringItem, r)
+	clear(plain)
+	if err == nil {
+		err = c.sawRing(from, known)
+	}
+	return from, err
+}
+
 // deriveRingID returns the id of the ring with that index key. Since the id commits to a secret of the ring, nobody else can make a ring of the same id, and
 // pinning the id pins the ring.
 func deriveRingID(index []byte) (record.RingID, error) {
@@ -205,7 +216,7 @@ func unsealRing(ctx context.Context, cfg *Config, sealed keystore.Record) (*open
 	if r.account == "" || r.region == "" || r.partition == "" || r.newest != id {
 		return nil, problem(ringItem, errBody)
 	}
-	opened := &openedRing{from: source{revision: sealed.Revision, generation: h.Generation, changeID: h.ChangeID}, sealing: &sealing{keys: keys, revision: revision}, index: secret.Copy(r.index[:])}
+	opened := &openedRing{from: sourceOf(sealed, h), sealing: &sealing{keys: keys, revision: revision}, index: secret.Copy(r.index[:])}
 	clear(r.index[:])
 	var derived record.RingID
 	if err := opened.index.Use(func(index []byte) (err error) { derived, err = deriveRingID(index); return err }); err != nil {

@@ -43,7 +43,7 @@ func (r *keyRecord) rotationDue(now int64) bool {
 // scheduleRotation moves the next automatic rotation beyond now, by whole periods: several that were missed become one.
 func (r *keyRecord) scheduleRotation(now int64) {
 	missed := (now - r.rotation.next) / r.rotation.period
-	r.rotation.next += (missed + 1) * r.rotation.period
+	r.rotation.next = after(r.rotation.next+missed*r.rotation.period, time.Duration(r.rotation.period))
 }
 
 // rotateDue makes the rotation that is due on k, and returns the snapshot to go on with. Rotation never stands in the way of the operation that met it: whatever
@@ -117,7 +117,8 @@ var opEnableKeyRotation = operation{
 
 // EnableKeyRotation makes a key rotate by itself, first one period from now. The period is 90 to 2560 whole days ([Day]), or less where Config.MinRotationPeriod
 // permits it, and then, below a day, of any length; zero means 365 days. Calling it again with another period counts that one from now; with the same it changes nothing,
-// so that who says it again and again does not put the rotation off. Old material keeps decrypting what was encrypted under it.
+// so that who says it again and again does not put the rotation off, unless the next rotation is more than a period away, as one is that a clock far ahead has made: then it
+// counts from now as well. Old material keeps decrypting what was encrypted under it.
 func (c *Client) EnableKeyRotation(ctx context.Context, ref string, period time.Duration) error {
 	req := &request{refs: [2]string{ref}, details: &details{period: period}}
 	setDefault(&req.period, defaultRotationPeriod)
@@ -134,10 +135,11 @@ func (c *Client) EnableKeyRotation(ctx context.Context, ref string, period time.
 	}
 	req.invalid = v.err()
 	return c.changeKey(ctx, &opEnableKeyRotation, req, func(a admitted, next *keyRecord) (bool, error) {
-		if next.rotation.period == int64(a.req.period) {
+		date := after(a.now, a.req.period)
+		if next.rotation.period == int64(a.req.period) && next.rotation.next <= date {
 			return false, nil
 		}
-		next.rotation.period, next.rotation.next = int64(a.req.period), a.now+int64(a.req.period)
+		next.rotation.period, next.rotation.next = int64(a.req.period), date
 		return true, nil
 	})
 }

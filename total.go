@@ -199,7 +199,7 @@ func (b *batch) total(ctx context.Context) ([]settling, error) {
 		}
 		next := was.plus(b.counts[at])
 		b.put(kindTotal, totalItem(at), from, &next)
-		made = append(made, settling{at, next, source{generation: from.generation + 1, changeID: b.header.ChangeID}})
+		made = append(made, settling{at, next, b.made(from, 0)})
 	}
 	return made, nil
 }

@@ -32,6 +32,12 @@ type source struct {
 	revision   keystore.Revision
 	generation uint64
 	changeID   [16]byte
+	written    int64 // the ring's time then
+}
+
+// sourceOf is where a record came from that was opened.
+func sourceOf(sealed keystore.Record, h record.Header) source {
+	return source{revision: sealed.Revision, generation: h.Generation, changeID: h.ChangeID, written: h.Time}
 }
 
 // read reads and opens one record into r. The caller clears plain if it holds a secret.
@@ -90,7 +96,7 @@ func (v *vault) unsealOnce(ctx context.Context, name record.Name, sealed keystor
 			h, _, plain, err = v.sealing.Load().keys.Open(name, sealed.Value, schema1)
 		}
 	}
-	return source{revision: sealed.Revision, generation: h.Generation, changeID: h.ChangeID}, plain, err
+	return sourceOf(sealed, h), plain, err
 }
 
 // keyedHash is a hash of texts under the ring's index key: nobody without it can tell what was hashed, or make another.
@@ -125,6 +131,11 @@ func (v *vault) batch(now int64) *batch {
 	return b
 }
 
+// made is where a record comes from that the batch has written over the one from `from`.
+func (b *batch) made(from source, revision keystore.Revision) source {
+	return source{revision, from.generation + 1, b.header.ChangeID, b.header.Time}
+}
+
 // put writes r as item. from is where the record was read, or zero if it does not exist.
 func (b *batch) put(kind, item string, from source, r body) {
 	plain := encodeBody(r)
@@ -140,7 +151,7 @@ func (b *batch) putPlain(kind, item string, from source, plain []byte) {
 		Op: keystore.Put, Name: item, Revision: from.revision,
 		Value: b.sealing.keys.Seal(record.Name{Kind: kind, Item: item}, schema1, h, plain),
 	})
-	b.count(kind, item, from, source{generation: h.Generation, changeID: h.ChangeID})
+	b.count(kind, item, from, b.made(from, 0))
 	switch kind {
 	case kindRing:
 		b.enter(ringEntry, from)
@@ -156,7 +167,7 @@ func (b *batch) enter(i int, from source) {
 	if b.entries == nil {
 		b.entries = make(map[int]ledgerEntry)
 	}
-	b.entries[i] = entryOf(source{generation: from.generation + 1, changeID: b.header.ChangeID})
+	b.entries[i] = entryOf(b.made(from, 0))
 }
 
 // remove deletes item. Of a record that is counted, from says which one it was.

@@ -8,7 +8,8 @@ import (
 // endOfTime is the last date that a record can hold, in the year 2262. No clock of a ring ever reads it.
 const endOfTime = math.MaxInt64
 
-// ringTime returns what a clock says, in nanoseconds since 1970. One that is out of what can be said stands at the end of it: it must not come round to the other one.
+// ringTime returns what a clock says, in nanoseconds since 1970. One that is out of what can be said stands at the end of it: it must not come round to the other
+// one.
 func ringTime(t time.Time) int64 {
 	switch s := t.Unix(); {
 	case s < 0:

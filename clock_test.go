@@ -10,7 +10,8 @@ import (
 	"github.com/claviger/kms/keystore/memory"
 )
 
-// TestAClockBehindTakesNothingFromAWaitingPeriod: a deletion that is scheduled while the clock is behind waits its days from the latest time that the ring knows to have come.
+// TestAClockBehindTakesNothingFromAWaitingPeriod: a deletion that is scheduled while the clock is behind waits its days from the latest time that the ring knows to
+// have come.
 func TestAClockBehindTakesNothingFromAWaitingPeriod(t *testing.T) {
 	const year = 365 * kms.Day
 	for name, tc := range map[string]struct {
@@ -79,8 +80,8 @@ func TestAClockBehindTakesNothingFromAWaitingPeriod(t *testing.T) {
 	}
 }
 
-// TestClocksOutOfRange: near the ends of what nanoseconds since 1970 can say, and beyond them, dates do not come round to the other end: nothing is deleted or rotated at once, and
-// with the clock right again everything can be taken back.
+// TestClocksOutOfRange: near the ends of what nanoseconds since 1970 can say, and beyond them, dates do not come round to the other end: nothing is
+// deleted or rotated at once, and with the clock right again everything can be taken back.
 func TestClocksOutOfRange(t *testing.T) {
 	last := time.Unix(0, math.MaxInt64).UTC()
 	for name, now := range map[string]time.Time{
@@ -125,8 +126,8 @@ func TestClocksOutOfRange(t *testing.T) {
 	}
 }
 
-// TestAFutureThatWasSeenDoesNotEndRotation: a rotation that was met while the clock was far ahead moves the next one as far; enabling rotation again brings it back, and does not put
-// off one that is nearer.
+// TestAFutureThatWasSeenDoesNotEndRotation: a rotation that was met while the clock was far ahead moves the next one as far; enabling rotation again brings it back,
+// and does not put off one that is nearer.
 func TestAFutureThatWasSeenDoesNotEndRotation(t *testing.T) {
 	f := open(t)
 	key := f.create()

@@ -102,9 +102,9 @@ func (c *core) checkClocks(ctx context.Context, at stamp, now int64) error {
 	return ignoreConflict(err) // another process told it
 }
 
-// passed returns the latest time that is known to have come when a key is to be written, and its clock says now: a clock that is behind takes nothing from a waiting period.
-// It is that of the key's last write, the one that Maintain told the ring, or what has passed by the monotonic clock since the ring was opened, if the clock has gone back since
-// by more than clocks may disagree.
+// passed returns the latest time that is known to have come when a key is to be written, and its clock says now: a clock that is behind takes nothing from a waiting
+// period. It is that of the key's last write, the one that Maintain told the ring, or what has passed by the monotonic clock since the ring was opened, if the clock
+// has gone back since by more than clocks may disagree.
 func (c *core) passed(ctx context.Context, at stamp, now int64, k *key) (int64, error) {
 	var r ringRecord
 	defer clear(r.index[:])

@@ -45,8 +45,8 @@ func (s source) before(e ledgerEntry) bool {
 	return s.generation < e.generation || s.generation == e.generation && entryOf(s) != e
 }
 
-// A ledgerRecord ties the totals, and the ring's own record, to the mark in the anchor, which is of the ledger's own generation and change id. Only a ring with an anchor
-// has one. It names those before it, so that whoever finds the anchor at an older one sees that it was made of that.
+// A ledgerRecord ties the totals, and the ring's own record, to the mark in the anchor, which is of the ledger's own generation and change id. Only a ring with an
+// anchor has one. It names those before it, so that whoever finds the anchor at an older one sees that it was made of that.
 type ledgerRecord struct {
 	entries [ledgerEntries]ledgerEntry
 	past    [pastLedgers][8]byte // of change ids, the newest first
@@ -292,8 +292,8 @@ func (v *vault) writeLedger(ctx context.Context, now int64) error {
 	}
 }
 
-// advance moves the anchor to the ledger, from where it is known to have been. If it has moved meanwhile, the ledger must have been made of the one that it moved to, or that
-// one of this. The caller has the turn.
+// advance moves the anchor to the ledger, from where it is known to have been. If it has moved meanwhile, the ledger must have been made of the one that it moved
+// to, or that one of this. The caller has the turn.
 func (v *vault) advance(ctx context.Context) error {
 	a := &v.anchoring
 	for try := range maxTries {
@@ -388,7 +388,8 @@ func (v *vault) compareAnchor(ctx context.Context) error {
 }
 
 // prove compares a record that decides something, or its absence, with its total, the total with the ledger and the ledger with the anchor. It costs what it costs
-// to read all records of the bucket, unless nothing in the bucket has changed since it was last proved. What is not anchored yet is anchored first. It fails with errMovedOn if the record is to be read again.
+// to read all records of the bucket, unless nothing in the bucket has changed since it was last proved. What is not anchored yet is anchored first. It fails with
+// errMovedOn if the record is to be read again.
 func (v *vault) prove(ctx context.Context, kind, item string, got source) error {
 	a := &v.anchoring
 	at, isCounted := bucketOf(kind, item)

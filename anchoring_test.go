@@ -35,8 +35,8 @@ func filled(t testing.TB, items map[string][]byte) keystore.Store {
 	return s
 }
 
-// TestAnchorRefusesEveryRollback: across a restart, with an anchor, no older state of a key is ever taken for the present one: whichever of the key, its total, the ledger and
-// everything else is put back, to whichever state, and when the key is withheld or brought back from the dead. Without an anchor that goes unnoticed.
+// TestAnchorRefusesEveryRollback: across a restart, with an anchor, no older state of a key is ever taken for the present one: whichever of the key, its total, the
+// ledger and everything else is put back, to whichever state, and when the key is withheld or brought back from the dead. Without an anchor that goes unnoticed.
 func TestAnchorRefusesEveryRollback(t *testing.T) {
 	a := must(anchor.Create(filepath.Join(t.TempDir(), "anchor")))(t)
 	f := open(t, func(c *kms.Config) { c.Anchor = a })

@@ -185,7 +185,8 @@ func problems(t testing.TB, ring *kms.Keyring) (texts []string) {
 	return texts
 }
 
-// TestCheckTriesEveryRoot: a root key that could not open the ring alone is found while another one still opens it, in the records of the newest domain key and of older ones.
+// TestCheckTriesEveryRoot: a root key that could not open the ring alone is found while another one still opens it, in the records of the newest domain key and of
+// older ones.
 func TestCheckTriesEveryRoot(t *testing.T) {
 	spare := must(keyfile.Create(filepath.Join(t.TempDir(), "spare.key")))(t)
 	recovery, third := rootkey.WithName("recovery", spare), rootkey.WithName("third", newGCMRoot(t, gcmKey(3)))

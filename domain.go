@@ -388,8 +388,8 @@ func (v *vault) follow(ctx context.Context) (source, ringRecord, error) {
 	return source{}, ringRecord{}, keystore.ErrConflict
 }
 
-// isStill reports whether the ring's own record is the one that was read. A rotation changes it together with the record of the old domain key: only what was read of that
-// in between is of the domain key that seals.
+// isStill reports whether the ring's own record is the one that was read. A rotation changes it together with the record of the old domain key: only what was read
+// of that in between is of the domain key that seals.
 func isStill(ctx context.Context, store keystore.Store, sealed keystore.Record) (bool, error) {
 	now, err := store.Get(ctx, ringItem)
 	return err == nil && now.Revision == sealed.Revision, err

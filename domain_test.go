@@ -323,8 +323,8 @@ func TestRotationKeepsEveryRoot(t *testing.T) {
 	must(kms.Open(t.Context(), kms.Config{Store: store, Root: second}))(t)
 }
 
-// TestRotationKeepsRootsThatWereChanged: a process that was opened before the roots changed rotates nothing: the new domain key would be lost to the new roots, and the old ones,
-// which were given up, would open everything again. It does not change the roots back either.
+// TestRotationKeepsRootsThatWereChanged: a process that was opened before the roots changed rotates nothing: the new domain key would be lost to the new roots, and
+// the old ones, which were given up, would open everything again. It does not change the roots back either.
 func TestRotationKeepsRootsThatWereChanged(t *testing.T) {
 	first, second, third := newGCMRoot(t, gcmKey(1)), rootkey.WithName("second", newGCMRoot(t, gcmKey(2))), rootkey.WithName("third", newGCMRoot(t, gcmKey(3)))
 	otherFirst, otherSecond := newGCMRoot(t, gcmKey(4)), rootkey.WithName("second", newGCMRoot(t, gcmKey(5)))
@@ -478,8 +478,8 @@ func lastEvent(t testing.TB, trail *audit.Memory) *audit.Event {
 	return events[len(events)-1]
 }
 
-// TestUnknownOutcomesOfRootsAndDomainKeys: a rotation that is in effect and could not be anchored, and a change of roots that was interrupted after the first old wrap was dropped,
-// are said to be of unknown outcome, to the caller and in the trail, whatever kept them from their end.
+// TestUnknownOutcomesOfRootsAndDomainKeys: a rotation that is in effect and could not be anchored, and a change of roots that was interrupted after the first old
+// wrap was dropped, are said to be of unknown outcome, to the caller and in the trail, whatever kept them from their end.
 func TestUnknownOutcomesOfRootsAndDomainKeys(t *testing.T) {
 	unknown := func(t *testing.T, f *fixture, err error, name string) {
 		t.Helper()

@@ -51,8 +51,8 @@ func putOf(changes []keystore.Change, name string) []byte {
 	return nil
 }
 
-// TestARefusedLedgerDoesNotComeBack: the anchor knows the ledger by its generation alone, and a ledger whose commit failed has the generation that the next one gets. A store keeps the one
-// that it refused, and with it brings back, across a restart, what was acknowledged since.
+// TestARefusedLedgerDoesNotComeBack: a ledger whose commit failed has the generation that the next one gets. A store that kept it cannot bring back with it,
+// across a restart, what was acknowledged since.
 func TestARefusedLedgerDoesNotComeBack(t *testing.T) {
 	a := must(anchor.Create(filepath.Join(t.TempDir(), "anchor")))(t)
 	sly := &slyStore{Store: memory.New()}
@@ -164,8 +164,8 @@ func (s *forkedStore) Commit(_ context.Context, changes []keystore.Change) (keys
 
 func (s *forkedStore) Close() error { return nil }
 
-// TestOneAnchorOneWay: a store shows two processes two worlds, which make as many changes. The anchor goes one way, of whoever changes something first; to the other process, and to
-// whoever opens the other world, the store has gone back.
+// TestOneAnchorOneWay: a store shows two processes two worlds, which make as many changes. The anchor goes one way, of whoever changes something first; to the other
+// process, and to whoever opens the other world, the store has gone back.
 func TestOneAnchorOneWay(t *testing.T) {
 	for name, firstDisables := range map[string]bool{"the change is first": true, "the fork is first": false} {
 		t.Run(name, func(t *testing.T) {
@@ -208,7 +208,8 @@ func TestOneAnchorOneWay(t *testing.T) {
 	}
 }
 
-// TestWhatIsReadBackIsAnchored: a change whose outcome is unknown is read back, as its error says, by another process, which shows it. The store may still take it back.
+// TestWhatIsReadBackIsAnchored: a change whose outcome is unknown is read back, as its error says, by another process. From when that says how it is, the store
+// cannot take it back.
 func TestWhatIsReadBackIsAnchored(t *testing.T) {
 	a := must(anchor.Create(filepath.Join(t.TempDir(), "anchor")))(t)
 	sly := &slyStore{Store: memory.New()}
@@ -243,7 +244,7 @@ func TestWhatIsReadBackIsAnchored(t *testing.T) {
 	}
 }
 
-// TestALedgerThatIsGone: a change waits for ever, whatever its context says, and with it all later ones and Close, when the store has lost the ledger.
+// TestALedgerThatIsGone: a change does not wait for ever where the store has lost the ledger.
 func TestALedgerThatIsGone(t *testing.T) {
 	a := must(anchor.Create(filepath.Join(t.TempDir(), "anchor")))(t)
 	var broken atomic.Bool
@@ -272,8 +273,8 @@ func TestALedgerThatIsGone(t *testing.T) {
 	}
 }
 
-// TestTheRingsRecordDoesNotGoBack: a running process that lost a race looks up which domain key seals, and believes an older record of the ring: it seals under the domain key that was replaced
-// because somebody may know it. With an anchor as without.
+// TestTheRingsRecordDoesNotGoBack: a running process that lost a race looks up which domain key seals, and believes no older record of the ring: it would seal
+// under a domain key that was replaced because somebody may know it.
 func TestTheRingsRecordDoesNotGoBack(t *testing.T) {
 	for name, anchored := range map[string]bool{"anchor": true, "no anchor": false} {
 		t.Run(name, func(t *testing.T) {
@@ -320,7 +321,8 @@ func TestTheRingsRecordDoesNotGoBack(t *testing.T) {
 	}
 }
 
-// TestAWithheldAliasIsMadeTwice shows what remains: a store that withholds an alias while somebody makes it anew gets two keys that both have it, and chooses from then on which one it means.
+// TestAWithheldAliasIsMadeTwice shows what remains: a store that withholds an alias while somebody makes it anew gets two keys that both have it, and chooses from
+// then on which one it means.
 func TestAWithheldAliasIsMadeTwice(t *testing.T) {
 	a := must(anchor.Create(filepath.Join(t.TempDir(), "anchor")))(t)
 	sly := &slyStore{Store: memory.New()}
@@ -346,7 +348,8 @@ func TestAWithheldAliasIsMadeTwice(t *testing.T) {
 	}
 }
 
-// TestALedgerOfAnotherRevision: the same endless wait where the store holds the ledger as it is known, at another revision, as after a store was filled anew from a copy of its records.
+// TestALedgerOfAnotherRevision: nor where the store holds the ledger as it is known, at another revision, as after a store was filled anew from a copy of its
+// records.
 func TestALedgerOfAnotherRevision(t *testing.T) {
 	a := must(anchor.Create(filepath.Join(t.TempDir(), "anchor")))(t)
 	var broken atomic.Bool

@@ -28,8 +28,8 @@ import (
 
 // What has happened to others, and must not happen here. docs/threat-model.md lists the incidents, and which test is about each of them.
 
-// TestTheHeaderIsAuthenticated: CVE-2020-8911 and CVE-2020-8912, the S3 clients that could be switched to another algorithm by metadata that nobody authenticated. Each bit
-// of a header that says how to decrypt is refused, with one and the same error for whatever comes after the key is known.
+// TestTheHeaderIsAuthenticated: CVE-2020-8911 and CVE-2020-8912, the S3 clients that could be switched to another algorithm by metadata that nobody authenticated.
+// Each bit of a header that says how to decrypt is refused, with one and the same error for whatever comes after the key is known.
 func TestTheHeaderIsAuthenticated(t *testing.T) {
 	f := open(t)
 	key := f.create()
@@ -209,8 +209,8 @@ func TestRewrapKeepsTheContext(t *testing.T) {
 	}
 }
 
-// TestNobodyLocksHimselfOut: convox/praxis#180 and terraform-provider-aws#18036, policies that nobody could change any more. Of whatever policy, made at random, one that is
-// accepted lets who wrote it write the next.
+// TestNobodyLocksHimselfOut: convox/praxis#180 and terraform-provider-aws#18036, policies that nobody could change any more. Of whatever policy, made at random, one
+// that is accepted lets who wrote it write the next.
 func TestNobodyLocksHimselfOut(t *testing.T) {
 	f := open(t)
 	r := rand.New(rand.NewPCG(1, 2))
@@ -285,8 +285,8 @@ func TestAStuckTrailIsNoOutage(t *testing.T) {
 	})
 }
 
-// TestNoOperationNamesASink: CVE-2025-6000 and CVE-2025-54997, audit devices that a caller could set up, and so write files. No operation takes anything but text, numbers,
-// bytes and structs of them: sinks, stores, roots and paths are in Go code, in the Config.
+// TestNoOperationNamesASink: CVE-2025-6000 and CVE-2025-54997, audit devices that a caller could set up, and so write files. No operation takes anything but text,
+// numbers, bytes and structs of them: sinks, stores, roots and paths are in Go code, in the Config.
 func TestNoOperationNamesASink(t *testing.T) {
 	var visit func(where string, typ reflect.Type)
 	visit = func(where string, typ reflect.Type) {
@@ -327,8 +327,8 @@ func TestNoOperationNamesASink(t *testing.T) {
 	}
 }
 
-// TestNamesAreNoPaths: CVE-2025-5999, CVE-2025-64761 and CVE-2026-3605, names that were normalised on one path and not on another, and google/go-cloud#3763, a key id that left
-// its place in a URL. A name is what it is, to the byte: no spelling of it reaches the key, and so none passes by a Deny.
+// TestNamesAreNoPaths: CVE-2025-5999, CVE-2025-64761 and CVE-2026-3605, names that were normalised on one path and not on another, and google/go-cloud#3763, a key
+// id that left its place in a URL. A name is what it is, to the byte: no spelling of it reaches the key, and so none passes by a Deny.
 func TestNamesAreNoPaths(t *testing.T) {
 	f := open(t)
 	key := f.create()
@@ -353,8 +353,8 @@ func TestNamesAreNoPaths(t *testing.T) {
 	}
 }
 
-// TestTenantsCannotSwapMessages: floci#817 and dify#41469, a context that was stored beside the data, or not checked, so that one tenant's message opened for another. Here
-// the context is what the caller states, policies ask for it, and a message opens with its own alone.
+// TestTenantsCannotSwapMessages: floci#817 and dify#41469, a context that was stored beside the data, or not checked, so that one tenant's message opened for
+// another. Here the context is what the caller states, policies ask for it, and a message opens with its own alone.
 func TestTenantsCannotSwapMessages(t *testing.T) {
 	f := open(t)
 	key := must(f.CreateKey(t.Context(), kms.CreateKeyInput{Policy: `{"Version":"2012-10-17","Statement":[
@@ -389,8 +389,8 @@ func TestTenantsCannotSwapMessages(t *testing.T) {
 	}
 }
 
-// TestAColdCacheIsFilledOnce: aws-encryption-sdk-javascript#1665 and aws-encryption-sdk#840, caches that asked once for each of those who waited. A thousand callers of a
-// key that nobody has read make one read of it.
+// TestAColdCacheIsFilledOnce: aws-encryption-sdk-javascript#1665 and aws-encryption-sdk#840, caches that asked once for each of those who waited. A thousand callers
+// of a key that nobody has read make one read of it.
 func TestAColdCacheIsFilledOnce(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		store := memory.New()

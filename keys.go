@@ -290,8 +290,8 @@ type ScheduleKeyDeletionResult struct {
 // ScheduleKeyDeletion puts a key into PendingDeletion: it cannot be used from now on, and after the waiting period of 7 to 30 days it is gone, with everything
 // that was encrypted under it. Zero days mean 30. [Client.CancelKeyDeletion] takes it back until then. The material is destroyed by [Keyring.Maintain].
 //
-// The period is counted from the latest time that the ring knows to have come, so that a clock which is behind takes nothing from it: from the clock's, that of the key's last
-// change, the one that Maintain saw last in any process, or what has passed since the ring was opened. The result's DeletionDate says when the key goes.
+// The period is counted from the latest time that the ring knows to have come, so that a clock which is behind takes nothing from it: from the clock's, that of the
+// key's last change, the one that Maintain saw last in any process, or what has passed since the ring was opened. The result's DeletionDate says when the key goes.
 func (c *Client) ScheduleKeyDeletion(ctx context.Context, ref string, pendingWindowInDays int) (ScheduleKeyDeletionResult, error) {
 	req := &request{refs: [2]string{ref}, details: &details{window: pendingWindowInDays}}
 	setDefault(&req.window, defaultDeletionWindow)

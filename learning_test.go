@@ -42,8 +42,8 @@ func rotatedRings(t *testing.T) (first, second *Keyring, root *fitfulRoot, key K
 	return first, second, root, sure(first.CreateKey(t.Context(), CreateKeyInput{Policy: everyone}))
 }
 
-// TestARootIsTriedAgain: a root key that was out of reach for a moment opens the domain key when it is back: at once after a few failures, and within half a minute after
-// many. Until then the answer says why, and is not that data is damaged.
+// TestARootIsTriedAgain: a root key that was out of reach for a moment opens the domain key when it is back: at once after a few failures, and within half a minute
+// after many. Until then the answer says why, and is not that data is damaged.
 func TestARootIsTriedAgain(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		_, second, root, key := rotatedRings(t)

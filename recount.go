@@ -16,8 +16,8 @@ var errAnchored = errors.New("the ring is open with a Config.Anchor: open it wit
 // are damaged, and takes a store as it is for what the ring acknowledged: whatever [Keyring.Check] would have said of missing or older records is not said any more.
 // Check first, and keep a copy of the store.
 //
-// It may run beside other users of the store, and again after it was interrupted. A ring with a [Config.Anchor] refuses it: its anchor is at an end, and a new one begins
-// with what the store holds when it is first opened with it. A record that the store itself cannot read back cannot be replaced either.
+// It may run beside other users of the store, and again after it was interrupted. A ring with a [Config.Anchor] refuses it: its anchor is at an end, and a new one
+// begins with what the store holds when it is first opened with it. A record that the store itself cannot read back cannot be replaced either.
 func (k *Keyring) Recount(ctx context.Context) error {
 	if k.c.anchor != nil {
 		return fmt.Errorf("kms: Recount: %w", errAnchored)
@@ -50,8 +50,8 @@ func (c *core) recountAll(ctx context.Context, now int64) error {
 	return nil
 }
 
-// recountBucket counts the records of a bucket, and makes that its total unless it is. It reports whether the bucket is to be looked at again: a total that is damaged does not
-// stand in the way of changes, and so does not show that there was one.
+// recountBucket counts the records of a bucket, and makes that its total unless it is. It reports whether the bucket is to be looked at again: a total that is
+// damaged does not stand in the way of changes, and so does not show that there was one.
 func (c *core) recountBucket(ctx context.Context, at bucket, now int64) (again bool, err error) {
 	item := totalItem(at)
 	var from source

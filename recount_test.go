@@ -14,7 +14,8 @@ import (
 	"github.com/claviger/kms/keystore"
 )
 
-// TestRecount: whatever became of totals and of a ledger, and of keys that nobody can bring back, Recount makes a ring of what is left that is whole, and that an anchor takes.
+// TestRecount: whatever became of totals and of a ledger, and of keys that nobody can bring back, Recount makes a ring of what is left that is whole, and that an
+// anchor takes.
 func TestRecount(t *testing.T) {
 	type scene struct {
 		*fixture
@@ -174,7 +175,8 @@ func (s *lateStore) Get(ctx context.Context, name string) (keystore.Record, erro
 	return r, err
 }
 
-// TestATotalThatIsWholeIsNotPassedOver: a total that was damaged when a change read it, and is whole when it commits, counts the change; so does one that was resealed meanwhile.
+// TestATotalThatIsWholeIsNotPassedOver: a total that was damaged when a change read it, and is whole when it commits, counts the change; so does one that was
+// resealed meanwhile.
 func TestATotalThatIsWholeIsNotPassedOver(t *testing.T) {
 	for name, meanwhile := range map[string]func(f *fixture, total string){
 		"made anew": func(f *fixture, _ string) { check(t, f.Recount(t.Context())) },

@@ -116,9 +116,9 @@ var opEnableKeyRotation = operation{
 }
 
 // EnableKeyRotation makes a key rotate by itself, first one period from now. The period is 90 to 2560 whole days ([Day]), or less where Config.MinRotationPeriod
-// permits it, and then, below a day, of any length; zero means 365 days. Calling it again with another period counts that one from now; with the same it changes nothing,
-// so that who says it again and again does not put the rotation off, unless the next rotation is more than a period away, as one is that a clock far ahead has made: then it
-// counts from now as well. Old material keeps decrypting what was encrypted under it.
+// permits it, and then, below a day, of any length; zero means 365 days. Calling it again with another period counts that one from now; with the same it changes
+// nothing, so that who says it again and again does not put the rotation off, unless the next rotation is more than a period away, as one is that a clock far ahead
+// has made: then it counts from now as well. Old material keeps decrypting what was encrypted under it.
 func (c *Client) EnableKeyRotation(ctx context.Context, ref string, period time.Duration) error {
 	req := &request{refs: [2]string{ref}, details: &details{period: period}}
 	setDefault(&req.period, defaultRotationPeriod)

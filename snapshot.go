@@ -294,8 +294,8 @@ func (c *core) compile(text string) (*policy.Document, error) {
 	return doc, err
 }
 
-// publish makes k the snapshot of its key, unless a newer one is known, and returns the one that is; nil if that was known and is no more at hand. current is when k is known
-// to have been current.
+// publish makes k the snapshot of its key, unless a newer one is known, and returns the one that is; nil if that was known and is no more at hand. current is when k
+// is known to have been current.
 func (c *core) publish(k *key, current stamp) *key {
 	c.seen.advance(k) // before anybody can use it, so that nobody publishes less afterwards
 	for {

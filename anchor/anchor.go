@@ -1,8 +1,8 @@
 // Package anchor keeps one mark for a keyring outside of the keyring's store.
 //
-// Whoever controls a store can put back an older copy of it, or of some of its records, or show different copies to different processes, while no process runs that knows
-// better. A keyring with an anchor counts its changes in the anchor, and refuses a store that has gone back behind the mark, or has gone another way. The anchor must therefore
-// be kept where whoever can write the store cannot write: another machine, another account, a file system of its own.
+// Whoever controls a store can put back an older copy of it, or of some of its records, or show different copies to different processes, while no process runs that
+// knows better. A keyring with an anchor counts its changes in the anchor, and refuses a store that has gone back behind the mark, or has gone another way. The
+// anchor must therefore be kept where whoever can write the store cannot write: another machine, another account, a file system of its own.
 package anchor
 
 import (

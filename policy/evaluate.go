@@ -80,9 +80,9 @@ func (d *Document) Evaluate(r *Request) Verdict {
 	return v
 }
 
-// match returns in which ways the statement matches; 0 if it does not. lasting is false if the Context may have had a say. initial is that of the action. It is the only matcher: t, if there is one, is told
-// which element failed, and makes no difference otherwise than that all conditions are tried. The action comes first because it is cheap and rules out the
-// most.
+// match returns in which ways the statement matches; 0 if it does not. lasting is false if the Context may have had a say. initial is that of the action. It is the
+// only matcher: t, if there is one, is told which element failed, and makes no difference otherwise than that all conditions are tried. The action comes first
+// because it is cheap and rules out the most.
 func (s *statement) match(r *Request, initial initials, t *Trace) (w Way, lasting bool) {
 	if s.initials&initial == 0 || !s.coversAction(r.Action, initial) {
 		return t.fail(ActionElement), true

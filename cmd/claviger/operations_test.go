@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestOperationsPage runs all commands that docs/operations.md shows, in their order, and compares what they print with what it says, but for the ids, of which each must
-// stand for one and the same throughout.
+// TestOperationsPage runs all commands that docs/operations.md shows, in their order, and compares what they print with what it says, but for the ids, of which each
+// must stand for one and the same throughout.
 func TestOperationsPage(t *testing.T) {
 	t.Parallel()
 	for _, tool := range []string{"sh", "perl", "go"} {

@@ -114,8 +114,8 @@ func open(path string, timeout time.Duration, readOnly, salvage bool) (*Store, e
 	return s, nil
 }
 
-// Salvaged returns what is wrong with a file that was opened with [Options.ReadOnly] and that Open would refuse otherwise; nil if nothing is. What the store then shows may be
-// as old as the commit before the last, and no record of it need be damaged.
+// Salvaged returns what is wrong with a file that was opened with [Options.ReadOnly] and that Open would refuse otherwise; nil if nothing is. What the store then
+// shows may be as old as the commit before the last, and no record of it need be damaged.
 func (s *Store) Salvaged() error { return s.salvaged }
 
 // boltOptions keeps every sync (NoSync, NoGrowSync) and the list of free pages in the file (NoFreelistSync), so that opening scans nothing; keeps that list in a

@@ -14,8 +14,8 @@ import (
 	"github.com/claviger/kms/keystore/bolt"
 )
 
-// TestMetaPagesThatLie: meta pages that state an odd size of pages, root, list of free pages or number of pages, with a checksum that is right, neither crash nor use much
-// memory.
+// TestMetaPagesThatLie: meta pages that state an odd size of pages, root, list of free pages or number of pages, with a checksum that is right, neither crash nor
+// use much memory.
 func TestMetaPagesThatLie(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.db")
 	s, err := bolt.Open(path, nil)

@@ -106,8 +106,8 @@ func New(passphrase []byte, opts *Options) (*Root, error) {
 // maxFileLen bounds a passphrase file.
 const maxFileLen = 4 << 10
 
-// Open reads the passphrase in the file at path, which holds what [Parse] takes, must be closed to group and others (on systems with Unix permissions) and at most 4 KiB
-// long. Errors name the path.
+// Open reads the passphrase in the file at path, which holds what [Parse] takes, must be closed to group and others (on systems with Unix permissions) and at most 4
+// KiB long. Errors name the path.
 func Open(path string, opts *Options) (*Root, error) {
 	text, err := secretfile.Read(path, maxFileLen, false)
 	if err != nil {
@@ -121,8 +121,8 @@ func Open(path string, opts *Options) (*Root, error) {
 	return r, nil
 }
 
-// Parse returns the root of the passphrase that a text of one line holds. One line end after it is not part of the passphrase: editors and shells add it. text stays the
-// caller's, who clears it.
+// Parse returns the root of the passphrase that a text of one line holds. One line end after it is not part of the passphrase: editors and shells add it. text stays
+// the caller's, who clears it.
 func Parse(text []byte, opts *Options) (*Root, error) {
 	line, ended := bytes.CutSuffix(text, []byte("\n"))
 	if ended {

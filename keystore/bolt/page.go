@@ -3,6 +3,8 @@ package bolt
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
+	"sort"
 )
 
 // Layout of bbolt's file, version 2. Numbers are in the byte order of the machine that wrote them.
@@ -29,6 +31,40 @@ type node struct {
 	leaf bool
 	n    int // elements, at least one
 	b    []byte
+
+	skip  int      // of a node with heads: how many bytes all keys begin with alike
+	heads []uint64 // the eight bytes of each key behind those, big-endian, with zeros behind a shorter key; nil if they were not taken
+}
+
+// withHeads returns a node that is searched often with what a search looks at close together: on the page, each step of it would wait for memory twice.
+func (p node) withHeads() node {
+	first, last := p.key(0), p.key(p.n-1)
+	for p.skip < min(len(first), len(last)) && first[p.skip] == last[p.skip] {
+		p.skip++
+	}
+	p.heads = make([]uint64, p.n)
+	for i := range p.heads {
+		p.heads[i] = head(p.key(i)[p.skip:])
+	}
+	return p
+}
+
+func head(b []byte) uint64 {
+	var first [8]byte
+	copy(first[:], b)
+	return binary.BigEndian.Uint64(first[:])
+}
+
+// search returns the first element whose key is not less than name.
+func (p node) search(name []byte) int {
+	from, to := 0, p.n
+	if p.heads != nil && bytes.HasPrefix(name, p.key(0)[:p.skip]) {
+		h := head(name[p.skip:])
+		from, _ = slices.BinarySearch(p.heads, h)
+		for to = from; to < p.n && p.heads[to] == h; to++ { // which the heads cannot tell apart
+		}
+	}
+	return from + sort.Search(to-from, func(i int) bool { return bytes.Compare(p.key(from+i), name) >= 0 })
 }
 
 func (p node) element(i int) []byte { return p.b[pageHeaderLen+i*elementLen:][:elementLen] }

@@ -161,6 +161,7 @@ func (s *snapshot) readNode(id uint64) (node, error) {
 		return node{}, err
 	}
 	if !n.leaf {
+		n = n.withHeads()
 		s.branches.add(id, n)
 	}
 	return n, nil

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
-	"sort"
 	"strconv"
 )
 
@@ -46,7 +45,7 @@ func (s *snapshot) seek(root node, name []byte) (*cursor, error) {
 	c := &cursor{s: s, path: []step{{node: root}}}
 	for {
 		top := &c.path[len(c.path)-1]
-		i := sort.Search(top.n, func(i int) bool { return bytes.Compare(top.key(i), name) >= 0 })
+		i := top.search(name)
 		if top.leaf {
 			top.i = i
 			return c, nil

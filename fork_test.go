@@ -371,3 +371,46 @@ func TestALedgerOfAnotherRevision(t *testing.T) {
 		<-done
 	}
 }
+
+// TestARefusedChangeComesLater shows what remains: a store that refuses a change, and keeps it, may make it later, as long as nothing else has changed the record since. The next
+// change of the record ends that.
+func TestARefusedChangeComesLater(t *testing.T) {
+	for name, changed := range map[string]bool{"nothing changed since": false, "the record changed since": true} {
+		t.Run(name, func(t *testing.T) {
+			a := must(anchor.Create(filepath.Join(t.TempDir(), "anchor")))(t)
+			sly := &slyStore{Store: memory.New()}
+			f := open(t, func(c *kms.Config) { c.Store, c.Anchor = sly, a })
+			key := f.create()
+			check(t, f.DisableKey(t.Context(), key.KeyID))
+			var kept []keystore.Change
+			sly.commit = func(changes []keystore.Change) (bool, error) {
+				if putOf(changes, "key/"+key.KeyID) != nil && kept == nil {
+					kept = slices.Clone(changes)
+					return true, errors.New("out of reach")
+				}
+				return false, nil
+			}
+			if err := f.EnableKey(t.Context(), key.KeyID); err == nil {
+				t.Fatal("it was not refused")
+			}
+			if changed {
+				check(t, f.UpdateKeyDescription(t.Context(), key.KeyID, "since"))
+			}
+			check(t, f.Close())
+			for _, c := range kept {
+				if c.Op == keystore.Put {
+					replace(t, sly.Store, c.Name, c.Value)
+				}
+			}
+			ring := must(kms.Open(t.Context(), kms.Config{Store: sly.Store, Root: newGCMRoot(t, make([]byte, 32)), Anchor: a, Now: f.clock.now}))(t)
+			defer ring.Close()
+			got, err := ring.DescribeKey(t.Context(), key.KeyID)
+			if !changed && (err != nil || got.KeyState != kms.Enabled) { // docs/threat-model.md says so
+				t.Errorf("%v, %v", got.KeyState, err)
+			}
+			if changed && !errors.Is(err, kms.ErrRolledBack) {
+				t.Errorf("a change that was refused takes the place of a later one: %v, %v", got.KeyState, err)
+			}
+		})
+	}
+}

@@ -1,13 +1,20 @@
 package policy
 
-import "iter"
+import (
+	"iter"
+	"slices"
+)
 
 // A Kind says which of the two grammars a document follows.
 type Kind uint8
 
 const (
 	KeyPolicy      Kind = iota // attached to a resource: every statement names principals
-	IdentityPolicy             // attached to a caller, or limiting one as boundaries and session policies do: no statement names principals
+	IdentityPolicy             // attached to a caller, or limiting one as boundaries, session and service control policies do: no statement names principals
+
+	// ResourceControlPolicy limits what may be done with the resources of an account, whoever asks: every statement has the principal "*", and is matched
+	// [ByIdentity], as it means everybody, services too.
+	ResourceControlPolicy
 )
 
 // An Effect is what a statement does to the requests it matches. The zero Effect is Deny.
@@ -44,7 +51,7 @@ type Document struct {
 type statement struct {
 	initials      initials // that a covered action may have
 	effect        Effect
-	identity      bool // of an IdentityPolicy
+	identity      bool // of an IdentityPolicy or a ResourceControlPolicy: it is about whoever asks
 	notAction     bool
 	notPrincipal  bool
 	notResource   bool
@@ -75,6 +82,24 @@ func (d *Document) Sid(i Index) string { return d.statements[i].sid }
 
 // Effect returns the effect of statement i. It panics if there is no such statement.
 func (d *Document) Effect(i Index) Effect { return d.statements[i].effect }
+
+// Bind returns the document with its users and roles bound to unique ids: unique gives the one of an ARN, or "" if it has none. An Allow covers a user or role that
+// is bound by its id alone, so that another one of the same name gets nothing, and a Deny by its id or its ARN; see [Principal.ID]. The ARNs of sessions and federated
+// users are not bound.
+func (d *Document) Bind(unique func(arn string) (id string)) *Document {
+	bound := *d
+	bound.statements = slices.Clone(d.statements)
+	for i := range bound.statements {
+		p := &bound.statements[i].principals
+		p.names = slices.Clone(p.names)
+		for j := range p.names {
+			if n := &p.names[j]; n.unique {
+				n.id = unique(n.arn)
+			}
+		}
+	}
+	return &bound
+}
 
 // A ConditionRef is a condition key under an operator, as [Document.Conditions] lists them.
 type ConditionRef struct {

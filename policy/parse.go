@@ -33,7 +33,7 @@ func (p *parser) fault(n node, path, message string) error {
 }
 
 func (p *parser) document(root node) error {
-	if p.doc.kind > IdentityPolicy {
+	if p.doc.kind > ResourceControlPolicy {
 		return p.fault(root, "", "unknown kind of policy")
 	}
 	elements, err := p.elements(root, "", "Version", "Id", "Statement")
@@ -72,7 +72,7 @@ func (p *parser) statement(n node, path string) error {
 		return err
 	}
 	path += "."
-	s := statement{identity: p.doc.kind == IdentityPolicy}
+	s := statement{identity: p.doc.kind != KeyPolicy}
 	if s.sid, err = p.sid(elements["Sid"], path+"Sid"); err != nil {
 		return err
 	}
@@ -121,12 +121,12 @@ func (p *parser) sid(n node, path string) (string, error) {
 }
 
 func (p *parser) principals(s *statement, n node, elements map[string]node, path string) error {
-	named, name, err := p.either(n, elements, path, "Principal", !s.identity)
+	named, name, err := p.either(n, elements, path, "Principal", p.doc.kind != IdentityPolicy)
 	if err != nil || named.kind == noNode {
 		return err
 	}
 	path += name
-	if s.identity {
+	if p.doc.kind == IdentityPolicy {
 		return p.fault(named, path, "an identity policy names no principals")
 	}
 	s.notPrincipal = name == "NotPrincipal"
@@ -138,6 +138,9 @@ func (p *parser) principals(s *statement, n node, elements map[string]node, path
 	}
 	if named.kind != objectNode || len(named.members) == 0 {
 		return p.fault(named, path, "must be * or an object that names at least one principal")
+	}
+	if p.doc.kind == ResourceControlPolicy && (s.notPrincipal || len(named.members) != 1 || named.members[0].name != "AWS" || named.members[0].value.text != "*") {
+		return p.fault(named, path, "a resource control policy is for everybody: the principal must be *")
 	}
 	for _, m := range named.members {
 		err := p.texts(m.value, path, func(n node) string {

@@ -29,6 +29,10 @@ type Principal struct {
 	User     string // of a FederatedUser: the ARN of the IAM user
 	Provider string // of an AssumedRole obtained by SAML or web identity: the ARN or host name of the identity provider
 	Boundary bool   // whether a permissions boundary is set
+
+	// ID is the unique id of the User, or of the role or user behind the session, as AIDAEXAMPLE; empty if it is not known. It decides where a document is bound to
+	// ids; see [Document.Bind].
+	ID string
 }
 
 // behind returns the ARN of the role or user whose permissions a session borrows, if the caller is a session.
@@ -54,11 +58,26 @@ type PrincipalRef struct {
 // principals is a Principal or NotPrincipal element, sorted by how its entries are compared.
 type principals struct {
 	everyone  bool
-	names     []string // ARNs of users, roles, sessions and federated users
+	names     []name // of users, roles, sessions and federated users
 	accounts  []accountPrincipal
 	providers []string
 	services  []string
 	refs      []PrincipalRef
+}
+
+// A name is the ARN of a principal.
+type name struct {
+	arn    string
+	unique bool   // it is the ARN of a user or role, which have unique ids
+	id     string // the unique id that it is bound to; empty if it is not bound
+}
+
+// is reports whether a caller is who is named. wide counts also who has the name and not the id, as a Deny does.
+func (n *name) is(arn, id string, wide bool) bool {
+	if n.id == "" || wide && n.arn == arn {
+		return n.arn == arn
+	}
+	return n.id == id
 }
 
 type accountPrincipal struct {
@@ -66,8 +85,8 @@ type accountPrincipal struct {
 	prefix string // of the ARNs in the same partition, as "arn:aws:"; empty if the document gives the bare id
 }
 
-// ways returns in which ways the element names the caller.
-func (e *principals) ways(p *Principal) Way {
+// ways returns in which ways the element names the caller; wide is for [name.is].
+func (e *principals) ways(p *Principal, wide bool) Way {
 	var w Way
 	if e.everyone {
 		w = ByEveryone
@@ -79,11 +98,11 @@ func (e *principals) ways(p *Principal) Way {
 		return w
 	}
 	behind := p.behind()
-	for _, name := range e.names {
-		switch name {
-		case p.ARN:
+	for i := range e.names {
+		switch n := &e.names[i]; {
+		case behind == "" && n.is(p.ARN, p.ID, wide), behind != "" && n.is(p.ARN, "", wide):
 			w |= ByPrincipal
-		case behind:
+		case behind != "" && n.is(behind, p.ID, wide):
 			w |= ByRole
 		}
 	}
@@ -105,9 +124,9 @@ func (e *principals) allows(p *Principal) Way {
 	case !p.Type.known():
 		return 0
 	case p.Type == Service:
-		return e.ways(p) &^ ByEveryone
+		return e.ways(p, false) &^ ByEveryone
 	default:
-		return e.ways(p)
+		return e.ways(p, false)
 	}
 }
 
@@ -119,14 +138,14 @@ func (e *principals) denies(p *Principal) Way {
 	case e.everyone:
 		return ByEveryone
 	default:
-		return e.ways(p)
+		return e.ways(p, true)
 	}
 }
 
 // excludes returns ByDefault unless the NotPrincipal element of a Deny exempts the caller, which takes every name the caller has: a session is also its role
 // and its account. A caller with a permissions boundary is never exempt.
 func (e *principals) excludes(p *Principal) Way {
-	w := e.ways(p)
+	w := e.ways(p, false)
 	exempt := false
 	switch p.Type {
 	case RootUser:
@@ -134,7 +153,7 @@ func (e *principals) excludes(p *Principal) Way {
 	case User, FederatedUser:
 		exempt = w&ByAccount != 0 && w&ByPrincipal != 0
 	case AssumedRole:
-		exempt = w&ByAccount != 0 && w&ByPrincipal != 0 && slices.Contains(e.names, p.Role)
+		exempt = w&ByAccount != 0 && w&ByPrincipal != 0 && slices.ContainsFunc(e.names, func(n name) bool { return n.is(p.Role, p.ID, false) })
 	case Service:
 		exempt = w&ByPrincipal != 0
 	}
@@ -180,8 +199,15 @@ func (e *principals) addAWS(value string) string {
 		e.accounts = append(e.accounts, accountPrincipal{id: a.Account, prefix: "arn:" + a.Partition + ":"})
 		return ""
 	}
-	e.names = append(e.names, value)
+	e.names = append(e.names, name{arn: value, unique: a.Service == "iam"})
 	return unless(isPrincipalName(a.Service, a.Resource), "not the ARN of a user, role, role session or federated user")
+}
+
+// IsPrincipalARN reports whether s is the ARN of a principal in the one form that documents and requests use: of an account's root user, of a user, a role, a role's
+// session or a federated user.
+func IsPrincipalARN(s string) bool {
+	var p principals
+	return s != "*" && !arn.IsAccountID(s) && p.addAWS(s) == ""
 }
 
 // isPrincipalName checks the last part of an ARN against IAM's limits of names. Users and roles may have a path, sessions never show that of their role.

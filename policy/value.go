@@ -65,6 +65,9 @@ func Bool(b bool) Value { return Text(strconv.FormatBool(b)) }
 // Deny.
 func Ambiguous() Value { return Value{kind: ambiguousValue} }
 
+// Is reports whether v is that single text.
+func (v Value) Is(text string) bool { return v.kind == textValue && v.text() == text }
+
 // text returns what Text was given, and "" for values of other kinds.
 func (v Value) text() string {
 	if v.kind != textValue {

@@ -16,10 +16,8 @@ func (cl *call) Lookup(key policy.Key) policy.Value {
 	return policy.Value{}
 }
 
-// conditionKeys are the condition keys that operations supply, with those of the caller first.
-//
-// aws:SecureTransport is true: a call within the process crosses no network. Addresses, MFA and session age are absent, as they are for any caller that does
-// not come over a network.
+// conditionKeys are the condition keys that operations supply, with those of the caller first. A call that came over no connection is within the process: it is
+// secure, and has no address.
 var conditionKeys = map[string]func(cl *call, part string) policy.Value{
 	"aws:principalarn": func(cl *call, _ string) policy.Value {
 		switch p := &cl.client.caller.principal; p.Type {
@@ -34,19 +32,76 @@ var conditionKeys = map[string]func(cl *call, part string) policy.Value{
 	"aws:principalaccount": func(cl *call, _ string) policy.Value { return present(cl.client.caller.principal.Account) },
 	"kms:calleraccount":    func(cl *call, _ string) policy.Value { return present(cl.client.caller.principal.Account) },
 	"aws:principaltype":    func(cl *call, _ string) policy.Value { return present(cl.client.caller.kind) },
-	"aws:userid":           func(cl *call, _ string) policy.Value { return present(cl.client.caller.userID) },
+	"aws:userid":           func(cl *call, _ string) policy.Value { return present(cl.userID()) },
 	"aws:username":         func(cl *call, _ string) policy.Value { return present(cl.client.caller.userName) },
-	"aws:principalisawsservice": func(cl *call, _ string) policy.Value {
-		return policy.Bool(cl.client.caller.principal.Type == policy.Service)
+	"aws:principaltag":     func(cl *call, part string) policy.Value { return cl.principalTag(part) },
+	"aws:principalorgid": func(cl *call, _ string) policy.Value {
+		id, _ := cl.organization()
+		return present(id)
 	},
-	"aws:principalservicename": func(cl *call, _ string) policy.Value {
-		if p := &cl.client.caller.principal; p.Type == policy.Service {
-			return policy.Text(p.ARN)
+	"aws:principalorgpaths": func(cl *call, _ string) policy.Value {
+		_, paths := cl.organization()
+		return policy.Texts(paths)
+	},
+	"aws:federatedprovider": func(cl *call, _ string) policy.Value { return present(cl.client.caller.provider) },
+	"aws:tokenissuetime": func(cl *call, _ string) policy.Value {
+		if at := cl.client.caller.issued; !at.IsZero() {
+			return policy.Time(at)
 		}
 		return policy.Value{}
 	},
-	"aws:viaawsservice":   func(*call, string) policy.Value { return policy.Bool(false) },
-	"aws:securetransport": func(*call, string) policy.Value { return policy.Bool(true) },
+	"aws:multifactorauthpresent": func(cl *call, _ string) policy.Value {
+		switch who := cl.client.caller; {
+		case !who.mfa.IsZero():
+			return policy.Bool(true)
+		case who.session != "" || who.principal.Type == policy.FederatedUser || !who.issued.IsZero():
+			return policy.Bool(false)
+		default: // a user's own credentials do not say
+			return policy.Value{}
+		}
+	},
+	"aws:multifactorauthage": func(cl *call, _ string) policy.Value {
+		if at := cl.client.caller.mfa; !at.IsZero() {
+			return policy.Int(max(0, int64(time.Unix(0, cl.now).Sub(at)/time.Second)))
+		}
+		return policy.Value{}
+	},
+
+	"aws:principalisawsservice": func(cl *call, _ string) policy.Value {
+		return policy.Bool(cl.client.caller.principal.Type == policy.Service)
+	},
+	"aws:principalservicename":      func(cl *call, _ string) policy.Value { return present(cl.serviceName()) },
+	"aws:principalservicenameslist": func(cl *call, _ string) policy.Value { return policy.Texts(cl.client.caller.services) },
+	"aws:sourcearn":                 func(cl *call, _ string) policy.Value { return present(cl.client.caller.source.ARN) },
+	"aws:sourceaccount":             func(cl *call, _ string) policy.Value { return present(cl.client.caller.source.AccountID) },
+	"aws:sourceorgid":               func(cl *call, _ string) policy.Value { return present(cl.client.caller.source.OrganizationID) },
+
+	"aws:viaawsservice": func(cl *call, _ string) policy.Value { return policy.Bool(cl.client.caller.via != "") },
+	"kms:viaservice":    func(cl *call, _ string) policy.Value { return present(cl.client.caller.via) },
+	"aws:calledvia":     func(cl *call, _ string) policy.Value { return policy.Texts(cl.calledVia()) },
+	"aws:calledviafirst": func(cl *call, _ string) policy.Value {
+		if via := cl.calledVia(); len(via) > 0 {
+			return policy.Text(via[0])
+		}
+		return policy.Value{}
+	},
+	"aws:calledvialast": func(cl *call, _ string) policy.Value {
+		if via := cl.calledVia(); len(via) > 0 {
+			return policy.Text(via[len(via)-1])
+		}
+		return policy.Value{}
+	},
+
+	"aws:securetransport": func(cl *call, _ string) policy.Value {
+		on := cl.client.caller.connection
+		return policy.Bool(on == nil || on.Secure)
+	},
+	"aws:sourceip":    func(cl *call, _ string) policy.Value { return cl.address(false) },
+	"aws:vpcsourceip": func(cl *call, _ string) policy.Value { return cl.address(true) },
+	"aws:sourcevpc":   func(cl *call, _ string) policy.Value { return present(cl.connection().VPC) },
+	"aws:sourcevpce":  func(cl *call, _ string) policy.Value { return present(cl.connection().VPCEndpoint) },
+	"aws:useragent":   func(cl *call, _ string) policy.Value { return present(cl.connection().UserAgent) },
+	"aws:referer":     func(cl *call, _ string) policy.Value { return present(cl.connection().Referer) },
 
 	"aws:currenttime":     func(cl *call, _ string) policy.Value { return policy.Time(time.Unix(0, cl.now)) },
 	"aws:epochtime":       func(cl *call, _ string) policy.Value { return policy.Int(time.Unix(0, cl.now).Unix()) },
@@ -78,6 +133,22 @@ var conditionKeys = map[string]func(cl *call, part string) policy.Value{
 		return policy.Bool(cl.keys[0] != nil && cl.keys[1] != nil && cl.keys[0].id == cl.keys[1].id)
 	},
 
+	"kms:granteeprincipal":         func(cl *call, _ string) policy.Value { return present(cl.newGrant().GranteePrincipal) },
+	"kms:granteeserviceprincipal":  func(cl *call, _ string) policy.Value { return present(cl.newGrant().GranteeServicePrincipal) },
+	"kms:retiringprincipal":        func(cl *call, _ string) policy.Value { return present(cl.newGrant().RetiringPrincipal) },
+	"kms:retiringserviceprincipal": func(cl *call, _ string) policy.Value { return present(cl.newGrant().RetiringServicePrincipal) },
+	"kms:grantoperations":          func(cl *call, _ string) policy.Value { return policy.Texts(cl.req.grantOperations()) },
+	"kms:grantconstrainttype":      func(cl *call, _ string) policy.Value { return present(cl.newGrant().Constraints.constraintType()) },
+	"kms:grantconstraintsourcearn": func(cl *call, _ string) policy.Value { return present(cl.newGrant().Constraints.SourceARN) },
+	"kms:grantisforawsresource": func(cl *call, _ string) policy.Value {
+		switch cl.op {
+		case &opCreateGrant, &opListGrants, &opRevokeGrant:
+			return policy.Bool(cl.client.caller.via != "" || cl.client.caller.principal.Type == policy.Service)
+		default:
+			return policy.Value{}
+		}
+	},
+
 	"kms:rotationperiodindays": func(cl *call, _ string) policy.Value {
 		if p := cl.req.period; p%Day != 0 {
 			return policy.Text(fractionOfDay(p))
@@ -92,6 +163,78 @@ var conditionKeys = map[string]func(cl *call, part string) policy.Value{
 		return policy.Bool(true)
 	},
 }
+
+// userID is aws:userid, with the unique id of the user or role where it is known.
+func (cl *call) userID() string {
+	who := cl.client.caller
+	switch i := cl.standing.identity; {
+	case i == nil || i.ID == "" || who.principal.Type == policy.FederatedUser:
+		return who.userID
+	case who.session != "":
+		return i.ID + ":" + who.session
+	default:
+		return i.ID
+	}
+}
+
+// principalTag is a tag of the session, or if it has none of that key, of the user or role.
+func (cl *call) principalTag(key string) policy.Value {
+	if v := tagValue(cl.client.caller.tags, key); v != (policy.Value{}) {
+		return v
+	}
+	if i := cl.standing.identity; i != nil {
+		return tagValue(i.Tags, key)
+	}
+	return policy.Value{}
+}
+
+// organization is that of the caller's account, with the paths of its units.
+func (cl *call) organization() (id string, paths []string) {
+	who := cl.client.caller
+	if a := cl.standing.account; a != nil && who.org == "" {
+		return a.OrganizationID, a.OrganizationPaths
+	}
+	return who.org, who.orgPaths
+}
+
+// serviceName is the name of a service that calls for itself.
+func (cl *call) serviceName() string {
+	if p := &cl.client.caller.principal; p.Type == policy.Service {
+		return p.ARN
+	}
+	return ""
+}
+
+// calledVia are the services that forwarded the request.
+func (cl *call) calledVia() []string { return cl.client.caller.circumstances.via }
+
+// connection is what the caller's request came over, as far as policies may see it: of a request that a service forwards, nothing.
+func (cl *call) connection() *Connection {
+	if who := cl.client.caller; who.connection != nil && who.via == "" {
+		return who.connection
+	}
+	return &noConnection
+}
+
+var noConnection Connection
+
+// address is the caller's: the one within a VPC if the request came through an endpoint, else the public one.
+func (cl *call) address(private bool) policy.Value {
+	if private != (cl.connection().VPCEndpoint != "") || cl.client.caller.via != "" {
+		return policy.Value{}
+	}
+	return present(cl.client.caller.address)
+}
+
+// newGrant is the grant that is to be made, or an empty one.
+func (cl *call) newGrant() *Grant {
+	if g := cl.req.grant; g != nil {
+		return g
+	}
+	return &noGrant
+}
+
+var noGrant Grant
 
 // need is the need that is being authorized.
 func (cl *call) need() *need { return &cl.op.needs[cl.index] }

@@ -362,7 +362,7 @@ type sealed struct {
 func (s sealed) withhold() { clear(s.Ciphertext[min(s.from, len(s.Ciphertext)):]) }
 
 var opEncrypt = operation{
-	name: "Encrypt", crypto: true, tokens: true, params: cryptoParams, contexts: oneContext,
+	name: "Encrypt", across: true, crypto: true, tokens: true, params: cryptoParams, contexts: oneContext,
 	needs: []need{{action: "kms:Encrypt", states: inEnabled, usage: EncryptDecrypt}},
 }
 
@@ -430,7 +430,7 @@ type opened struct {
 func (o opened) withhold() { clear(o.Plaintext[min(o.from, len(o.Plaintext)):]) }
 
 var opDecrypt = operation{
-	name: "Decrypt", crypto: true, tokens: true, params: cryptoParams, contexts: oneContext,
+	name: "Decrypt", across: true, crypto: true, tokens: true, params: cryptoParams, contexts: oneContext,
 	needs: []need{{action: "kms:Decrypt", states: inEnabled, usage: EncryptDecrypt}},
 }
 
@@ -497,7 +497,7 @@ func (a admitted) decrypt(ctx context.Context, dst, ciphertext []byte, id keyID,
 }
 
 var opReEncrypt = operation{
-	name: "ReEncrypt", crypto: true, tokens: true, params: reEncryptParams, contexts: [2]string{"sourceEncryptionContext", "destinationEncryptionContext"},
+	name: "ReEncrypt", across: true, crypto: true, tokens: true, params: reEncryptParams, contexts: [2]string{"sourceEncryptionContext", "destinationEncryptionContext"},
 	needs: []need{
 		{action: "kms:ReEncryptFrom", states: inEnabled, usage: EncryptDecrypt},
 		{action: "kms:ReEncryptTo", ref: 1, states: inEnabled, usage: EncryptDecrypt},
@@ -553,7 +553,7 @@ func (c *Client) ReEncrypt(ctx context.Context, ciphertext []byte, destinationRe
 }
 
 var opNeedsReEncrypt = operation{
-	name: "NeedsReEncrypt", tokens: true, params: keyParam,
+	name: "NeedsReEncrypt", across: true, tokens: true, params: keyParam,
 	needs: []need{{action: "kms:DescribeKey", states: anyState}},
 }
 

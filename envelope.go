@@ -96,7 +96,7 @@ func (DataKey) MarshalBinary() ([]byte, error) { return nil, errDataKeyEncoded }
 func (DataKey) GobEncode() ([]byte, error) { return nil, errDataKeyEncoded }
 
 var opGenerateDataKey = operation{
-	name: "GenerateDataKey", crypto: true, tokens: true, params: dataKeyParams, contexts: oneContext,
+	name: "GenerateDataKey", across: true, crypto: true, tokens: true, params: dataKeyParams, contexts: oneContext,
 	needs: []need{{action: "kms:GenerateDataKey", states: inEnabled, usage: EncryptDecrypt}},
 }
 
@@ -123,7 +123,7 @@ type EncryptedDataKey struct {
 func (d EncryptedDataKey) withhold() { clear(d.Ciphertext) }
 
 var opGenerateDataKeyWithoutPlaintext = operation{
-	name: "GenerateDataKeyWithoutPlaintext", crypto: true, tokens: true, params: dataKeyParams, contexts: oneContext,
+	name: "GenerateDataKeyWithoutPlaintext", across: true, crypto: true, tokens: true, params: dataKeyParams, contexts: oneContext,
 	needs: []need{{action: "kms:GenerateDataKeyWithoutPlaintext", states: inEnabled, usage: EncryptDecrypt}},
 }
 

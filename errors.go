@@ -25,11 +25,13 @@ const (
 	ErrDependencyTimeout    Code = "DependencyTimeoutException"       // the store cannot be reached, the context ended, or too many others change the same key
 	ErrDisabled             Code = "DisabledException"                // the key is disabled
 	ErrDryRun               Code = "DryRunOperationException"         // it would have succeeded, but the client is a dry run
+	ErrExpiredToken         Code = "ExpiredTokenException"            // the caller's credentials have expired
 	ErrIncorrectKey         Code = "IncorrectKeyException"            // the named key did not make the ciphertext
 	ErrInternal             Code = "KMSInternalException"             // damaged data, a refusing audit sink, an outcome that cannot be known
 	ErrInvalidAliasName     Code = "InvalidAliasNameException"        // the alias name is reserved
 	ErrInvalidArn           Code = "InvalidArnException"              // an ARN is malformed
 	ErrInvalidCiphertext    Code = "InvalidCiphertextException"       // the ciphertext or its encryption context is not right
+	ErrInvalidGrantID       Code = "InvalidGrantIdException"          // a grant id is malformed
 	ErrInvalidGrantToken    Code = "InvalidGrantTokenException"       // a grant token is not one of ours
 	ErrInvalidKeyUsage      Code = "InvalidKeyUsageException"         // the key is not for that, or not with that algorithm
 	ErrInvalidMarker        Code = "InvalidMarkerException"           // the marker of a page is not one of ours

@@ -32,12 +32,25 @@ func (v *violations) policy(member, text string) {
 	}
 }
 
-// parseKeyPolicy compiles a key policy that a caller wants to store, and refuses what key policies may not hold.
+// setPolicy makes a policy that a caller wants to store that of a record, and returns it compiled. It refuses what key policies may not hold.
+func (c *core) setPolicy(r *keyRecord, text string) (*PolicyDocument, error) {
+	doc, err := c.parseKeyPolicy(text)
+	if err != nil {
+		return nil, err
+	}
+	if r.bound, err = c.bind(doc); err != nil {
+		return nil, err
+	}
+	r.policy = text
+	return c.compile(text, r.bound)
+}
+
+// parseKeyPolicy reads a key policy, and refuses what key policies may not hold.
 func (c *core) parseKeyPolicy(text string) (*PolicyDocument, error) {
 	if len(text) > maxPolicyBytes {
 		return nil, faultf(ErrLimitExceeded, "The key policy has %d bytes, and the limit is %d.", len(text), maxPolicyBytes)
 	}
-	doc, err := c.compile(text)
+	doc, err := c.compile(text, nil)
 	if err != nil {
 		return nil, &fault{code: ErrMalformedPolicy, message: err.Error(), cause: err}
 	}
@@ -53,11 +66,9 @@ func (c *core) parseKeyPolicy(text string) (*PolicyDocument, error) {
 // checkLockout refuses a policy under which the caller could not put another one: it asks as a later PutKeyPolicy on that record would, by the same caller at the
 // same time.
 func (cl *call) checkLockout(doc *PolicyDocument, r *keyRecord) error {
-	ring := cl.client.c.ring
-	later := &call{frame: frame{client: cl.client, op: &opPutKeyPolicy, req: request{details: &noDetails}, at: cl.at, now: cl.now,
-		keys: [3]*key{{keyRecord: r, arn: ring.keyARN(r.id)}}}}
-	request := PolicyRequest{Principal: cl.client.caller.principal, Action: actionPutKeyPolicy, Resource: later.keys[0].arn, Context: later}
-	if d := Evaluate(EvaluateInput{Account: ring.account, KeyPolicy: doc, Request: &request}); d.Outcome != Allowed {
+	later := &call{frame: frame{client: cl.client, op: &opPutKeyPolicy, req: request{details: &noDetails}, at: cl.at, now: cl.now, standing: cl.standing,
+		keys: [3]*key{{keyRecord: r, arn: cl.client.c.ring.keyARN(r.id), document: doc}}}}
+	if d := Evaluate(later.question(0)); d.Outcome != Allowed {
 		return faultf(ErrMalformedPolicy, "The new key policy will not allow you to update the key policy in the future.")
 	}
 	return nil
@@ -107,10 +118,10 @@ func (k *Keyring) DefaultPolicy(administrators, users []Caller) (string, error) 
 	principals := func(callers []Caller) ([]string, error) {
 		var arns []string
 		for _, c := range callers {
-			id := k.c.identify(c)
+			id := k.c.ring.actorOf(c)
 			switch {
-			case !id.valid:
-				return nil, errors.New("kms: DefaultPolicy: a caller is not valid: names are those of IAM, and no ARNs")
+			case id.problem != "":
+				return nil, fmt.Errorf("kms: DefaultPolicy: %s", id.problem)
 			case c.kind == policy.Service:
 				return nil, errors.New("kms: DefaultPolicy: a service is neither administrator nor user")
 			case c.kind == policy.AssumedRole && c.anySession:
@@ -165,8 +176,6 @@ func (c *Client) GetKeyPolicy(ctx context.Context, ref string) (policy string, e
 	})
 }
 
-const actionPutKeyPolicy = "kms:PutKeyPolicy"
-
 var opPutKeyPolicy = operation{
 	name: "PutKeyPolicy", changes: true,
 	needs: []need{{action: actionPutKeyPolicy, forms: keyForm, states: anyState}},
@@ -193,13 +202,12 @@ func (c *Client) PutKeyPolicy(ctx context.Context, ref string, in PutKeyPolicyIn
 	v.policy("policy", in.Policy)
 	req.invalid = v.err()
 	return c.changeKey(ctx, &opPutKeyPolicy, req, func(a admitted, next *keyRecord) (bool, error) {
-		doc, err := a.client.c.parseKeyPolicy(a.req.policy)
+		was := a.keys[0]
+		doc, err := a.client.c.setPolicy(next, a.req.policy)
 		if err == nil && !a.req.bypass {
 			err = a.checkLockout(doc, next)
 		}
-		changed := next.policy != a.req.policy
-		next.policy = a.req.policy
-		return changed, err
+		return next.policy != was.policy || !slices.Equal(next.bound, was.bound), err
 	})
 }
 

@@ -1,6 +1,7 @@
 package kms
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"log/slog"
@@ -111,15 +112,13 @@ func (c *Client) CreateKey(ctx context.Context, in CreateKeyInput) (KeyMetadata,
 		core := a.client.c
 		id := core.newKeyID()
 		r := &keyRecord{id: id, spec: a.req.spec, usage: a.req.usage, origin: a.req.origin, created: a.now, state: Enabled,
-			description: a.req.description, policy: a.req.policy, tags: sortedTags(a.req.tags)}
-		if r.policy == "" {
-			r.policy = core.ring.defaultPolicy()
-		} else if doc, err := core.parseKeyPolicy(r.policy); err != nil {
+			description: a.req.description, tags: sortedTags(a.req.tags)}
+		doc, err := core.setPolicy(r, cmp.Or(a.req.policy, core.ring.defaultPolicy()))
+		if err == nil && a.req.policy != "" && !a.req.bypass {
+			err = a.checkLockout(doc, r)
+		}
+		if err != nil {
 			return KeyMetadata{}, err
-		} else if !a.req.bypass {
-			if err := a.checkLockout(doc, r); err != nil {
-				return KeyMetadata{}, err
-			}
 		}
 		b := a.batch()
 		m, err := core.addVersion(b, r, a.now, "", [32]byte{})
@@ -173,7 +172,7 @@ func (a admitted) respondKey(m KeyMetadata) {
 }
 
 var opDescribeKey = operation{
-	name: "DescribeKey", tokens: true, params: keyParam,
+	name: "DescribeKey", across: true, tokens: true, params: keyParam,
 	needs: []need{{action: "kms:DescribeKey", states: anyState}},
 }
 

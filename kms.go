@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,7 +16,6 @@ import (
 	"github.com/claviger/kms/internal/arn"
 	"github.com/claviger/kms/internal/cache"
 	"github.com/claviger/kms/internal/record"
-	"github.com/claviger/kms/internal/secret"
 	"github.com/claviger/kms/internal/testhook"
 	"github.com/claviger/kms/keystore"
 	"github.com/claviger/kms/keystore/memory"
@@ -69,6 +67,10 @@ type Config struct {
 	// are bounded in time or may fail. Nil records nothing.
 	Audit audit.Sink
 
+	// Identities are the users and roles of the accounts, with their policies. With them, nobody can call as a user or role that there is not, and no key policy and no
+	// grant can name one. Nil is no IAM: every well-formed name is taken, and nobody has policies but those of keys.
+	Identities Identities
+
 	// Now is the clock of the ring, by which keys rotate and are deleted; the default is time.Now. How long a snapshot of a key may be used is measured by the
 	// runtime's clocks, whatever Now says.
 	Now func() time.Time
@@ -113,6 +115,8 @@ func (cfg *Config) complete() error {
 		return errors.New("Config.Anchor: a nil pointer, as of a constructor that failed")
 	case isNilPointer(cfg.Audit):
 		return errors.New("Config.Audit: a nil pointer or function, as of a constructor that failed")
+	case isNilPointer(cfg.Identities):
+		return errors.New("Config.Identities: a nil pointer, as of a constructor that failed")
 	case cfg.Store == nil && cfg.Anchor != nil:
 		return errors.New("Config.Store: required with an Anchor")
 	case isNilPointer(cfg.Store) || isNilPointer(cfg.Root):
@@ -177,10 +181,12 @@ type core struct {
 	gate  gate
 
 	keys      *cache.Cache[keyID, *slot]
-	seen      sightings                              // generations, also of keys that were evicted
-	misses    *cache.Cache[keyID, stamp]             // ids that were not found
-	refs      *cache.Cache[string, referent]         // what references named
-	documents *cache.Cache[string, *policy.Document] // key policies by their text
+	seen      sightings                      // generations, also of keys that were evicted
+	misses    *cache.Cache[keyID, stamp]     // ids that were not found
+	refs      *cache.Cache[string, referent] // what references named
+	documents *cache.Cache[policyText, *policy.Document]
+	grants    *cache.Cache[granteeKey, *grantView]
+	removed   *cache.Cache[grantID, struct{}] // grants that this process has seen go
 	flights   flights
 	calls     sync.Pool // of *call
 
@@ -197,8 +203,8 @@ var ErrNoRing = errors.New("the store is empty: it holds no ring")
 // takes no alias, as in AWS KMS: an alias name is ErrNotFound there, and an alias ARN ErrInvalidArn.
 type Client struct {
 	c      *core
-	caller *identity
-	tokens []secret.Bytes // which package fmt prints nothing of, also where it does not ask the client's Format
+	caller *actor
+	tokens grantTokens
 	dryRun bool
 }
 
@@ -235,7 +241,9 @@ func Open(ctx context.Context, cfg Config) (*Keyring, error) {
 		keys:      cache.New[keyID, *slot](cfg.CacheSize).OnRemove((*slot).retire),
 		misses:    cache.New[keyID, stamp](1024),
 		refs:      cache.New[string, referent](cfg.CacheSize),
-		documents: cache.New[string, *policy.Document](min(cfg.CacheSize, mostDocuments)),
+		documents: cache.New[policyText, *policy.Document](min(cfg.CacheSize, mostDocuments)),
+		grants:    cache.New[granteeKey, *grantView](cfg.CacheSize),
+		removed:   cache.New[grantID, struct{}](leastSightings),
 		flights:   flights{running: make(map[keyID]*flight)},
 	}
 	c.seen.init(max(4*cfg.CacheSize, leastSightings))
@@ -253,16 +261,12 @@ func Open(ctx context.Context, cfg Config) (*Keyring, error) {
 	c.gate.init()
 	c.calls.New = func() any { return new(call) }
 	k := &Keyring{&root{c: c}}
-	k.caller = c.identify(Root())
+	k.caller = c.ring.actorOf(Root())
 	return k, nil
 }
 
-func (c *core) identify(caller Caller) *identity {
-	return identify(caller, c.ring.partition, c.ring.account)
-}
-
 // As returns a client on the same keys that acts for caller. The keyring is unchanged.
-func (k *Keyring) As(caller Caller) *Client { return &Client{c: k.c, caller: k.c.identify(caller)} }
+func (k *Keyring) As(caller Caller) *Client { return &Client{c: k.c, caller: k.c.ring.actorOf(caller)} }
 
 // ID returns the id of the ring: 32 hex digits, for [Config.RingID].
 func (k *Keyring) ID() string { return k.c.ring.id.String() }
@@ -283,6 +287,7 @@ func (k *Keyring) Close() error {
 	if k.c.gate.close() {
 		k.c.keys.Clear()
 		k.c.refs.Clear()
+		k.c.grants.Clear()
 		k.c.sealing.Load().keys.Zero()
 		k.c.domains.zero()
 		k.c.index.Zero()
@@ -293,7 +298,7 @@ func (k *Keyring) Close() error {
 // Format implements [fmt.Formatter]: whatever the verb, it prints for whom the client acts and nothing of what is behind it, which other goroutines change.
 func (c *Client) Format(f fmt.State, _ rune) {
 	who := "nobody"
-	if c != nil && c.caller != nil && c.caller.valid {
+	if c != nil && c.caller != nil && c.caller.problem == "" {
 		who = c.caller.principal.ARN
 	}
 	fmt.Fprintf(f, "kms client of %s", who)
@@ -302,13 +307,11 @@ func (c *Client) Format(f fmt.State, _ rune) {
 // LogValue implements [slog.LogValuer] with the same text.
 func (c *Client) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c)) }
 
-// WithGrantTokens returns a copy of the client that also presents tokens, so that a grant can be used before every process knows it.
+// WithGrantTokens returns a copy of the client that also presents tokens, up to ten, so that a grant can be used before every process knows it. A token that is none of
+// the keyring's makes operations that take tokens fail with [ErrInvalidGrantToken]; one of another grantee, or of a grant that is gone, is of no use and does no harm.
 func (c *Client) WithGrantTokens(tokens ...string) *Client {
 	v := *c // the whole view, so that a field added later is not forgotten
-	v.tokens = slices.Clone(c.tokens)
-	for _, token := range tokens {
-		v.tokens = append(v.tokens, secret.Copy([]byte(token)))
-	}
+	v.tokens = c.tokens.with(c.c, tokens)
 	return &v
 }
 

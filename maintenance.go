@@ -346,6 +346,31 @@ func (c *core) sweep(ctx context.Context, id keyID, item keystore.Record) error 
 			}
 		}
 	}
+	if err := c.sweepGrants(ctx, id); err != nil {
+		return ignoreConflict(err)
+	}
 	_, err := c.store.Commit(ctx, []keystore.Change{{Op: keystore.Delete, Name: item.Name, Revision: item.Revision}})
 	return ignoreConflict(err)
+}
+
+// sweepGrants removes the grants on a destroyed key, with the entries that find them.
+func (c *core) sweepGrants(ctx context.Context, id keyID) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		items, err := c.store.List(ctx, grantPrefix(id), "", sweptGrantsOfCommit)
+		if err != nil || len(items) == 0 {
+			return err
+		}
+		b := c.batch(0)
+		for _, item := range items {
+			if err := b.removeGrant(ctx, item); err != nil {
+				return err
+			}
+		}
+		if _, err := c.store.Commit(ctx, b.changes); err != nil {
+			return err
+		}
+	}
 }

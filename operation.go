@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/claviger/kms/audit"
@@ -18,6 +19,7 @@ type operation struct {
 	changes  bool   // it writes: its event is offered before its commit
 	crypto   bool   // it uses key material: a dry run ends before its work
 	tokens   bool   // it takes grant tokens
+	across   bool   // callers of other accounts may be allowed it
 	needs    []need
 	contexts [2]string                        // what the encryption contexts of its references are called
 	params   func(r *request, e *audit.Event) // adds what the caller asked, for the record
@@ -38,11 +40,13 @@ type need struct {
 type subject uint8
 
 const (
-	onKey         subject = iota
-	onAccount             // no resource: key policies have no say
-	onAlias               // the alias itself: key policies have no say
-	onAliasTarget         // the key that the alias points to
-	onNamedKey            // no resource either, although the caller names a key
+	onKey           subject = iota
+	onAccount               // no resource: key policies have no say
+	onAlias                 // the alias itself: key policies have no say
+	onAliasTarget           // the key that the alias points to
+	onNamedKey              // no resource either, although the caller names a key
+	onCallerAccount         // no resource, and asked of the caller's own account
+	onGrant                 // a grant on a key, of which the key's policy has no say
 )
 
 // states are the key states in which an operation may run.
@@ -96,7 +100,12 @@ type details struct {
 	origin      Origin
 	window      int // days
 	period      time.Duration
-	all         bool // IncludeKeyMaterial
+	all         bool   // IncludeKeyMaterial
+	grant       *Grant // that is to be made
+	grantID     string
+	grantToken  string
+	principal   string // an ARN
+	service     string
 }
 
 // noDetails are those of a request that has none. Nobody writes to details that are a call's.
@@ -118,6 +127,9 @@ type frame struct {
 	now    int64 // the ring's time of the call
 	told   bool  // the event was accepted, as it is
 	again  bool  // the keys were read for this call
+
+	standing standing   // what IAM says of the caller
+	retired  retirement // the grant that the call is about
 
 	keys    [3]*key   // by need; nil where a need has no key
 	aliases [3]string // by need; the alias that the caller named it by
@@ -233,6 +245,9 @@ func (cl *call) begin() {
 	if cl.client.dryRun {
 		e.Request = append(e.Request, dryRunParam)
 	}
+	if on := caller.connection; on != nil {
+		e.SourceIP, e.UserAgent = caller.address, on.UserAgent
+	}
 }
 
 // recycle gives the call back without anything of this one.
@@ -277,16 +292,16 @@ func (cl *call) admit(ctx context.Context, again bool) (admitted, error) {
 	if err := ctx.Err(); err != nil {
 		return admitted{}, err
 	}
-	if !cl.client.caller.valid {
-		return admitted{}, faultf(ErrAccessDenied, "The caller is not valid: it has no name, or one that IAM would refuse. Names are no ARNs.")
-	}
-	if cl.op.tokens && len(cl.client.tokens) > 0 {
-		return admitted{}, faultf(ErrInvalidGrantToken, "a grant token is not one of this keyring")
+	if cl.op.tokens && cl.client.tokens.problem != nil {
+		return admitted{}, cl.client.tokens.problem
 	}
 	if cl.again = again; again {
 		cl.at, cl.now = cl.client.c.clock.read()
 		cl.event.Resources, cl.event.Response, cl.event.Additional = cl.event.Resources[:0], cl.event.Response[:0], cl.event.Additional[:0]
 		cl.told = false // what is told now is another state of affairs, under the same id
+	}
+	if err := cl.identify(); err != nil {
+		return admitted{}, err
 	}
 	var unresolved [len(cl.keys)]error
 	for i := range cl.op.needs {
@@ -297,7 +312,7 @@ func (cl *call) admit(ctx context.Context, again bool) (admitted, error) {
 		if unresolved[i] != nil {
 			return admitted{}, unresolved[i]
 		}
-		if err := cl.authorize(i); err != nil {
+		if err := cl.authorize(ctx, i); err != nil {
 			return admitted{}, err
 		}
 	}
@@ -329,6 +344,24 @@ func (cl *call) admit(ctx context.Context, again bool) (admitted, error) {
 	return admitted{cl}, nil
 }
 
+// identify looks at who asks: there must be such a caller, with credentials that have not expired.
+func (cl *call) identify() (err error) {
+	who := cl.client.caller
+	if who.problem != "" {
+		return faultf(ErrAccessDenied, "The caller is not valid: %s.", who.problem)
+	}
+	if !who.expires.IsZero() && !time.Unix(0, cl.now).Before(who.expires) {
+		return &fault{code: ErrExpiredToken, message: "The security token included in the request is expired"}
+	}
+	if cl.standing, err = cl.client.c.standing(who); err != nil {
+		return err
+	}
+	if i := cl.standing.identity; i != nil && i.ID != "" {
+		cl.event.Identity.PrincipalID = cl.userID()
+	}
+	return nil
+}
+
 // resolve finds the key that a need is about.
 func (cl *call) resolve(ctx context.Context, i int, again bool) error {
 	cl.index = i
@@ -337,8 +370,11 @@ func (cl *call) resolve(ctx context.Context, i int, again bool) error {
 	var err error
 	byID := true
 	switch {
-	case n.on == onAccount, n.on == onAlias:
+	case n.on == onAccount, n.on == onAlias, n.on == onCallerAccount:
 		return nil
+	case n.on == onGrant:
+		byID = false // it is read again with its key
+		k, err = cl.findGrant(ctx, again)
 	case n.on == onAliasTarget:
 		byID = false
 		k, err = c.loadAlias(ctx, cl.req.alias, cl.at, cl.now, again)
@@ -346,6 +382,10 @@ func (cl *call) resolve(ctx context.Context, i int, again bool) error {
 		k, err = c.load(ctx, cl.req.named[n.ref], cl.at)
 	default:
 		text := cl.req.refs[n.ref]
+		if cl.isElsewhere(text) {
+			err = errForeign
+			break
+		}
 		if !again {
 			if k, cl.aliases[i] = c.recall(text, n.forms, cl.at, cl.now); k != nil {
 				break
@@ -385,10 +425,21 @@ func (cl *call) resolve(ctx context.Context, i int, again bool) error {
 	return nil
 }
 
-// isHidden reports whether the caller may not learn if the key that is being looked at exists: it is named by a ciphertext, or the caller belongs to no account.
+// isForeign reports whether the caller is of another account than the ring.
+func (cl *call) isForeign() bool {
+	account := cl.client.caller.principal.Account
+	return account != "" && account != cl.client.c.ring.account
+}
+
+// isElsewhere reports whether a reference is one within another account: what a caller names by less than an ARN is in the caller's own.
+func (cl *call) isElsewhere(text string) bool {
+	return cl.isForeign() && !strings.HasPrefix(text, "arn:")
+}
+
+// isHidden reports whether the caller may not learn if the key that is being looked at exists: it is named by a ciphertext, or the caller is not of the ring's account.
 func (cl *call) isHidden() bool {
 	n := cl.need()
-	return n.on == onKey && cl.req.isNamed[n.ref] || cl.client.caller.principal.Type == policy.Service
+	return n.on == onKey && cl.req.isNamed[n.ref] || cl.client.caller.principal.Account != cl.client.c.ring.account
 }
 
 // isRefusal reports whether err says something about a key, rather than about the machinery.
@@ -404,42 +455,95 @@ func (cl *call) notFound(n *need) error {
 	if n.on == onAliasTarget {
 		name = cl.req.alias
 	}
-	if ref, err := ring.parse(name, n.forms); err == nil && ref.alias == "" && n.on != onAliasTarget {
-		return faultf(ErrNotFound, "Key '%s' does not exist", ring.keyARN(ref.id))
+	if ref, err := ring.parse(name, n.forms); err == nil && n.on != onAliasTarget {
+		return ring.notFound(ref)
 	} else if err == nil {
 		name = ref.alias
 	}
-	return faultf(ErrNotFound, "Alias %s is not found.", printable(ring.aliasARN(name)))
+	return ring.notFound(reference{alias: name})
 }
 
-// authorize asks the policies about a need.
-func (cl *call) authorize(i int) error {
+// notFound says that what a reference names is missing.
+func (r *ringID) notFound(ref reference) error {
+	if ref.alias == "" {
+		return faultf(ErrNotFound, "Key '%s' does not exist", r.keyARN(ref.id))
+	}
+	return faultf(ErrNotFound, "Alias %s is not found.", printable(r.aliasARN(ref.alias)))
+}
+
+// authorize asks the policies about a need, and where they do not allow it, the grants.
+func (cl *call) authorize(ctx context.Context, i int) error {
 	n, k := &cl.op.needs[i], cl.keys[i]
-	if k != nil && k.allowed.has(cl.client.caller, n) {
+	if k != nil && k.allowed.has(cl.client.caller, &cl.standing, n) {
 		return nil
 	}
-	cl.input.Principal, cl.input.Action, cl.input.Context = cl.client.caller.principal, n.action, cl
-	in := EvaluateInput{Account: cl.client.c.ring.account, Request: &cl.input}
-	switch n.on {
-	case onAlias:
-		cl.input.Resource = cl.client.c.ring.aliasARN(cl.req.alias)
-	case onAccount, onNamedKey:
-		cl.input.Resource = "*"
-	default:
-		cl.input.Resource = k.arn
-		in.KeyPolicy = k.document
+	if cl.isForeign() && !cl.op.across {
+		return cl.denied(n.action, "", hiddenResource)
 	}
-	d := Evaluate(in)
-	if d.Outcome == Allowed {
-		if d.lasting {
-			k.allowed.remember(cl.client.caller, n)
+	d, err := cl.decide(ctx, i)
+	switch {
+	case err != nil:
+		return err
+	case d.Outcome == Allowed:
+		if d.lasting && cl.keys[i] == k && k != nil {
+			k.allowed.remember(cl.client.caller, &cl.standing, n)
 		}
 		return nil
-	}
-	if cl.isHidden() {
+	case cl.isHidden():
 		return cl.denied(n.action, "", hiddenResource)
 	}
 	return cl.denied(n.action, cl.input.Resource, d.Reason())
+}
+
+// decide makes the decision about a need. A grant is looked for only if policies neither allow nor deny; a token of one that is not known yet has the key read anew.
+func (cl *call) decide(ctx context.Context, i int) (Decision, error) {
+	in := cl.question(i)
+	d := Evaluate(in)
+	k := cl.keys[i]
+	if k == nil || in.KeyPolicy == nil || d.Outcome != ImplicitlyDenied {
+		return d, nil
+	}
+	c := cl.client.c
+	grants, err := c.candidates(ctx, k, &cl.input.Principal)
+	if err != nil {
+		return d, err
+	}
+	if cl.op.tokens && cl.client.tokens.tellOf(k.id, grants) {
+		if k, err = c.reload(ctx, k.id, cl.at.mono); err != nil {
+			return d, err
+		}
+		if grants, err = c.candidates(ctx, k, &cl.input.Principal); err != nil {
+			return d, err
+		}
+		cl.keys[i], in.KeyPolicy = k, k.document
+	}
+	if len(grants) == 0 {
+		return d, nil
+	}
+	in.Grants = grants
+	return Evaluate(in), nil
+}
+
+// question is what is asked about a need.
+func (cl *call) question(i int) EvaluateInput {
+	n, ring := &cl.op.needs[i], cl.client.c.ring
+	in := cl.standing.input(cl.client.caller, ring.account)
+	in.EncryptionContext, in.NewGrant = cl.req.context[n.ref], cl.req.grant
+	cl.input = PolicyRequest{Principal: cl.standing.principal(cl.client.caller), Action: n.action, Context: cl}
+	in.Request = &cl.input
+	switch n.on {
+	case onAlias:
+		cl.input.Resource = ring.aliasARN(cl.req.alias)
+	case onCallerAccount:
+		cl.input.Resource, in.Account, in.ResourceControl = "*", cl.client.caller.principal.Account, nil
+	case onAccount, onNamedKey:
+		cl.input.Resource = "*"
+	case onGrant:
+		cl.input.Resource, in.Grants = cl.keys[i].arn, []*Grant{cl.retired.grant}
+	default:
+		cl.input.Resource, in.KeyPolicy = cl.keys[i].arn, cl.keys[i].document
+	}
+	return in
 }
 
 // denied says who may not do what, on which resource, and why.

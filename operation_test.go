@@ -33,9 +33,14 @@ type world struct {
 	nowPanics  atomic.Bool
 	key, other KeyMetadata
 	ciphertext []byte // under key
+	grant      CreateGrantResult
 }
 
 const worldAlias = "alias/world"
+
+// worldGrant is a grant to somebody whom no test knows.
+var worldGrant = CreateGrantInput{GranteePrincipal: "arn:aws:iam::111122223333:role/grantee", RetiringPrincipal: "arn:aws:iam::111122223333:role/retiring",
+	Operations: []GrantOperation{GrantDecrypt, GrantEncrypt}, Name: "world"}
 
 // canary is the plaintext of every message in a world: it must turn up nowhere.
 const canary = "canary-plaintext-7f3a9c"
@@ -66,6 +71,8 @@ func newWorld(t *testing.T) *world {
 	out, err := w.ring.Encrypt(t.Context(), w.key.ARN, []byte(canary), nil)
 	w.must(err)
 	w.ciphertext = out.Ciphertext
+	w.grant, err = w.ring.CreateGrant(t.Context(), w.key.ARN, worldGrant)
+	w.must(err)
 	w.sink.Reset()
 	return w
 }
@@ -271,6 +278,34 @@ var steps = []step{
 		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
 			return c.ListKeyRotationsPage(ctx, ref, ListKeyRotationsInput{}, PageInput{})
 		}},
+	{method: "CreateGrant", name: "CreateGrant", action: "kms:CreateGrant", changes: true, missing: ErrNotFound, disabled: ErrDisabled, pending: ErrInvalidState,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			in := worldGrant
+			in.Name = "another"
+			return c.CreateGrant(ctx, ref, in)
+		}},
+	{method: "ListGrants", name: "ListGrants", action: "kms:ListGrants", missing: ErrNotFound,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return collect(c.ListGrants(ctx, ref, ListGrantsInput{}))
+		}},
+	{method: "ListGrantsPage", name: "ListGrants", action: "kms:ListGrants", missing: ErrNotFound,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return c.ListGrantsPage(ctx, ref, ListGrantsInput{GranteePrincipal: worldGrant.GranteePrincipal}, PageInput{})
+		}},
+	{method: "ListRetirableGrants", name: "ListRetirableGrants", call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+		return collect(c.ListRetirableGrants(ctx, ListRetirableGrantsInput{RetiringPrincipal: worldGrant.RetiringPrincipal}))
+	}},
+	{method: "ListRetirableGrantsPage", name: "ListRetirableGrants", call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+		return c.ListRetirableGrantsPage(ctx, ListRetirableGrantsInput{RetiringPrincipal: worldGrant.RetiringPrincipal}, PageInput{})
+	}},
+	{method: "RevokeGrant", name: "RevokeGrant", action: "kms:RevokeGrant", changes: true, missing: ErrNotFound,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return none(c.RevokeGrant(ctx, ref, w.grant.GrantID))
+		}},
+	{method: "RetireGrant", name: "RetireGrant", changes: true, missing: ErrNotFound,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return none(c.RetireGrant(ctx, RetireGrantInput{KeyRef: ref, GrantID: w.grant.GrantID}))
+		}},
 	{method: "Encrypt", name: "Encrypt", action: "kms:Encrypt", missing: ErrNotFound, disabled: ErrDisabled, pending: ErrInvalidState,
 		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
 			return c.Encrypt(ctx, ref, []byte(canary), nil)
@@ -325,7 +360,7 @@ var steps = []step{
 var reviewed = []string{
 	"Format", "LogValue", // print
 	"WithGrantTokens", "DryRun", "AEAD", // views and adapters: what they return goes through the path
-	"As", "ID", "AccountID", "Region", "Partition", "Close", "Maintain", "Check", "ChangeRoots", "RotateDomainKey", "Recount", "DefaultPolicy", // of the Keyring
+	"As", "ID", "AccountID", "Region", "Partition", "Close", "Maintain", "Check", "ChangeRoots", "RotateDomainKey", "Recount", "DefaultPolicy", "PrincipalARN", // of the Keyring
 }
 
 func TestNoMethodEscapesTheWalk(t *testing.T) {
@@ -592,7 +627,7 @@ func TestWalk(t *testing.T) {
 }
 
 // tokenTakers are the operations that take grant tokens, as operations.md has them.
-var tokenTakers = []*operation{&opEncrypt, &opDecrypt, &opReEncrypt, &opGenerateDataKey, &opGenerateDataKeyWithoutPlaintext, &opDescribeKey, &opNeedsReEncrypt}
+var tokenTakers = []*operation{&opEncrypt, &opDecrypt, &opReEncrypt, &opGenerateDataKey, &opGenerateDataKeyWithoutPlaintext, &opDescribeKey, &opNeedsReEncrypt, &opCreateGrant}
 
 func TestUsageAndKindAreChecked(t *testing.T) {
 	k := &key{keyRecord: &keyRecord{spec: "HMAC_256", usage: "GENERATE_VERIFY_MAC", origin: OriginAWSKMS, state: Enabled}, arn: "arn:k"}

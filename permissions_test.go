@@ -68,8 +68,8 @@ func TestRememberedPermissions(t *testing.T) {
 				if i%2 == 1 {
 					cl.aliases[0] = "alias/a"
 				}
-				known := k.allowed.has(client.caller, cl.need())
-				got := cl.authorize(0) == nil
+				known := k.allowed.has(client.caller, &cl.standing, cl.need())
+				got := cl.authorize(t.Context(), 0) == nil
 				want := Evaluate(EvaluateInput{Account: account, KeyPolicy: doc,
 					Request: &PolicyRequest{Principal: client.caller.principal, Action: cl.need().action, Resource: k.arn, Context: cl}}).Outcome == Allowed
 				if got != want {
@@ -98,16 +98,17 @@ func TestPermissionsAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	var p permissions
+	var none standing
 	needs := []*need{&opEncrypt.needs[0], &opDecrypt.needs[0]}
-	callers := map[string]*identity{}
+	callers := map[string]*actor{}
 	for i := range 1000 {
 		c := Session("App", "session-"+string(rune('a'+i%26))+strings.Repeat("x", i/26))
-		who := ring.c.identify(c)
-		if p.has(who, needs[0]) || p.has(who, needs[1]) {
+		who := ring.c.ring.actorOf(c)
+		if p.has(who, &none, needs[0]) || p.has(who, &none, needs[1]) {
 			t.Fatalf("%s is remembered, who never came", who.principal.ARN)
 		}
-		p.remember(who, needs[i%2])
-		if !p.has(ring.c.identify(c), needs[i%2]) || p.has(who, needs[1-i%2]) {
+		p.remember(who, &none, needs[i%2])
+		if !p.has(ring.c.ring.actorOf(c), &none, needs[i%2]) || p.has(who, &none, needs[1-i%2]) {
 			t.Fatalf("%s is not remembered for what was allowed, or for something else", who.principal.ARN)
 		}
 		callers[who.principal.ARN] = who
@@ -115,7 +116,7 @@ func TestPermissionsAreBounded(t *testing.T) {
 	n := 0
 	for _, who := range callers {
 		for _, need := range needs {
-			if p.has(who, need) {
+			if p.has(who, &none, need) {
 				n++
 			}
 		}

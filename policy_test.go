@@ -1,6 +1,7 @@
 package kms_test
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -12,32 +13,50 @@ import (
 	"github.com/claviger/kms/policy"
 )
 
-// needsKeyPolicyOnly reports whether a case is decided by the key policy alone, for a caller of the key's account or a service.
-func needsKeyPolicyOnly(c *vectors.Decision) bool {
-	p := c.Request.Principal
-	return len(c.IdentityPolicies) == 0 && !c.HasBoundary() && len(c.SessionPolicies) == 0 && len(c.Grants) == 0 &&
-		(p.Account == c.KeyAccount || p.Type == "service")
+// inputOf is a published case as Evaluate takes it.
+func inputOf(t testing.TB, c *vectors.Decision) kms.EvaluateInput {
+	t.Helper()
+	parse := func(text json.RawMessage, kind policy.Kind) *kms.PolicyDocument {
+		doc, err := policy.Parse(string(text), kind)
+		if err != nil {
+			t.Fatalf("%s: %v in %s", c.ID, err, text)
+		}
+		return doc
+	}
+	request := c.PolicyRequest(t)
+	in := kms.EvaluateInput{Account: c.KeyAccount, KeyPolicy: parse(c.KeyPolicy, policy.KeyPolicy), Request: &request, EncryptionContext: kms.EncryptionContext{}}
+	for _, text := range c.IdentityPolicies {
+		in.Identity = append(in.Identity, parse(text, policy.IdentityPolicy))
+	}
+	for _, text := range c.SessionPolicies {
+		in.Session = append(in.Session, parse(text, policy.IdentityPolicy))
+	}
+	if c.HasBoundary() {
+		in.Boundary = parse(c.PermissionBoundary, policy.IdentityPolicy)
+	}
+	for name, values := range c.Request.Context {
+		if pair, found := strings.CutPrefix(name, "kms:EncryptionContext:"); found {
+			in.EncryptionContext[pair] = values[0]
+		}
+	}
+	for _, g := range c.Grants {
+		grant := &kms.Grant{GranteePrincipal: g.GranteePrincipal, Constraints: kms.GrantConstraints{
+			EncryptionContextEquals: g.Constraints.EncryptionContextEquals, EncryptionContextSubset: g.Constraints.EncryptionContextSubset,
+		}}
+		for _, op := range g.Operations {
+			grant.Operations = append(grant.Operations, kms.GrantOperation(op))
+		}
+		in.Grants = append(in.Grants, grant)
+	}
+	return in
 }
 
 func TestEvaluateVectors(t *testing.T) {
 	ran := map[string]int{}
 	for _, file := range []string{"sharp.jsonl", "random.jsonl", "grants.jsonl"} {
 		for _, c := range vectors.Lines[vectors.Decision](t, "policy/testdata/"+file) {
-			if !needsKeyPolicyOnly(&c) {
-				continue
-			}
-			if c.Request.Principal.Type == "service" {
-				ran["services"]++
-			} else {
-				ran["callers of the account"]++
-			}
-			doc, err := policy.Parse(string(c.KeyPolicy), policy.KeyPolicy)
-			if err != nil {
-				t.Errorf("%s: %v", c.ID, err)
-				continue
-			}
-			request := c.PolicyRequest(t)
-			in := kms.EvaluateInput{Account: c.KeyAccount, KeyPolicy: doc, Request: &request}
+			ran[c.Expect]++
+			in := inputOf(t, &c)
 			d := kms.Evaluate(in)
 			if d.Outcome.String() != c.Expect {
 				t.Errorf("%s: %v, want %s: %s", c.ID, d.Outcome, c.Expect, c.Why)
@@ -46,14 +65,18 @@ func TestEvaluateVectors(t *testing.T) {
 				(d.Outcome == kms.ExplicitlyDenied) != strings.Contains(d.Reason(), "explicit deny") {
 				t.Errorf("%s: %v for the reason %q", c.ID, d.Outcome, d.Reason())
 			}
+			if (d.Outcome == kms.ImplicitlyDenied) != (d.Missing() != 0) || (d.Outcome == kms.ImplicitlyDenied) != (len(d.Grounds()) == 0) {
+				t.Errorf("%s: %v rests on %v and misses %v", c.ID, d.Outcome, d.Grounds(), d.Missing())
+			}
 			if n := testing.AllocsPerRun(10, func() { kms.Evaluate(in) }); n != 0 {
 				t.Errorf("%s: %v allocations", c.ID, n)
 			}
 		}
 	}
-	if ran["callers of the account"] != 187 || ran["services"] != 86 {
-		t.Errorf("ran %v, want 187 and 86", ran)
+	if ran["Allowed"] < 300 || ran["ExplicitlyDenied"] < 100 || ran["ImplicitlyDenied"] < 300 || ran["Allowed"]+ran["ExplicitlyDenied"]+ran["ImplicitlyDenied"] != 1124 {
+		t.Errorf("ran %v, want 1124 in all", ran)
 	}
+	t.Log(ran)
 }
 
 func TestPutKeyPolicyVectors(t *testing.T) {

@@ -178,7 +178,7 @@ type KeyRotationStatus struct {
 }
 
 var opGetKeyRotationStatus = operation{
-	name: "GetKeyRotationStatus", params: keyParam,
+	name: "GetKeyRotationStatus", across: true, params: keyParam,
 	needs: []need{{action: "kms:GetKeyRotationStatus", forms: keyForm, states: anyState}},
 }
 

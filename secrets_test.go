@@ -389,7 +389,7 @@ func wrongAt(w *world, at int) (*Client, string) {
 	return w.ring.root, w.key.ARN
 }
 
-const grantToken = "canary-grant-token-44"
+const foreignToken = "canary-grant-token-44"
 
 var plights = []plight{
 	{name: "success", arrange: func(w *world, s *brokenStore) (*Client, string) { return w.ring.root, w.key.ARN }},
@@ -412,7 +412,9 @@ var plights = []plight{
 	}},
 	{name: "invalid", arrange: func(w *world, s *brokenStore) (*Client, string) { return w.ring.root, "alias/no such\x00\xff/" }},
 	{name: "too long", arrange: func(w *world, s *brokenStore) (*Client, string) { return w.ring.root, strings.Repeat("x", 5000) }},
-	{name: "grant token", arrange: func(w *world, s *brokenStore) (*Client, string) { return w.ring.WithGrantTokens(grantToken), w.key.ARN }},
+	{name: "grant token", arrange: func(w *world, s *brokenStore) (*Client, string) {
+		return w.ring.WithGrantTokens(foreignToken), w.key.ARN
+	}},
 	{name: "dry run", arrange: func(w *world, s *brokenStore) (*Client, string) { return w.ring.DryRun(), w.key.ARN }},
 	{name: "refusing sink", arrange: func(w *world, s *brokenStore) (*Client, string) {
 		w.sink.refuses.Store(true)
@@ -457,7 +459,7 @@ var plights = []plight{
 // secretsOf finds out what must not leave a world: its plaintext, all material of its keys, its domain keys and its index key.
 func secretsOf(w *world) canaries {
 	w.t.Helper()
-	found := canaries{"the plaintext": []byte(canary), "a grant token": []byte(grantToken), "the index key": w.ring.c.ring.index.Clone()}
+	found := canaries{"the plaintext": []byte(canary), "a grant token": []byte(foreignToken), "the index key": w.ring.c.ring.index.Clone()}
 	items := sure(w.store.Store.List(context.Background(), "", "", keystore.MaxListLimit))
 	for _, item := range items {
 		switch kind, rest, _ := strings.Cut(item.Name, "/"); kind {
@@ -650,8 +652,8 @@ func TestWhatHoldsSecretsShowsNone(t *testing.T) {
 		ring := sure(Open(t.Context(), cfg))
 		defer ring.Close()
 		key := sure(ring.CreateKey(t.Context(), CreateKeyInput{}))
-		known["a token"], known["the plaintext"] = []byte(grantToken), []byte(canary)
-		client, adapter := ring.As(Role("app")).WithGrantTokens(grantToken), ring.AEAD(key.ARN)
+		known["a token"], known["the plaintext"] = []byte(foreignToken), []byte(canary)
+		client, adapter := ring.As(Role("app")).WithGrantTokens(foreignToken), ring.AEAD(key.ARN)
 		sealed := sure(adapter.EncryptWithContext(t.Context(), []byte(canary), nil))
 		data, result := sure(ring.GenerateDataKey(t.Context(), key.ARN, AES256, nil)), sure(ring.Decrypt(t.Context(), sealed, nil))
 		known[fmt.Sprint("data key ", i)] = bytes.Clone(data.Plaintext())

@@ -258,7 +258,7 @@ func (c *core) openKey(ctx context.Context, id keyID, sealed keystore.Record) (*
 	if err != nil {
 		return nil, err
 	}
-	if r.id != id {
+	if r.id != id || len(r.bound)%2 != 0 {
 		return nil, problem(keyItem(id), errBody)
 	}
 	return c.snapshot(r, from)
@@ -266,7 +266,7 @@ func (c *core) openKey(ctx context.Context, id keyID, sealed keystore.Record) (*
 
 // snapshot makes a snapshot of a record, which must not be changed any more.
 func (c *core) snapshot(r *keyRecord, from source) (*key, error) {
-	doc, err := c.compile(r.policy)
+	doc, err := c.compile(r.policy, r.bound)
 	if err != nil {
 		return nil, &Problem{keyItem(r.id), "its policy is none that this version understands", errBody}
 	}
@@ -282,16 +282,31 @@ func (c *core) snapshot(r *keyRecord, from source) (*key, error) {
 	return k, nil
 }
 
+// A policyText is what a key policy is compiled from: its text, and the unique ids that its principals are bound to.
+type policyText struct{ text, bound string }
+
 // compile returns a key policy, compiled. Many keys have the same one, which they share.
-func (c *core) compile(text string) (*policy.Document, error) {
-	if doc, ok := c.documents.Get(text); ok {
+func (c *core) compile(text string, bound []string) (*policy.Document, error) {
+	whole := policyText{text, strings.Join(bound, " ")}
+	if doc, ok := c.documents.Get(whole); ok {
 		return doc, nil
 	}
 	doc, err := policy.Parse(text, policy.KeyPolicy)
-	if err == nil {
-		c.documents.Put(text, doc)
+	if err != nil {
+		return nil, err
 	}
-	return doc, err
+	if len(bound) > 0 {
+		doc = doc.Bind(func(arn string) string {
+			for pair := range slices.Chunk(bound, 2) {
+				if pair[0] == arn {
+					return pair[1]
+				}
+			}
+			return ""
+		})
+	}
+	c.documents.Put(whole, doc)
+	return doc, nil
 }
 
 // publish makes k the snapshot of its key, unless a newer one is known, and returns the one that is; nil if that was known and is no more at hand. current is when k

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -31,6 +32,8 @@ const (
 	kindDead    = "dead"
 	kindTotal   = "total"
 	kindLedger  = "ledger"
+	kindGrant   = "grant"
+	kindRetire  = "retire"
 )
 
 // errBody is the cause of every body that cannot be read. The body was authenticated, so this is a defect or a newer writer, not damage.
@@ -60,7 +63,10 @@ type keyRecord struct {
 	rotation rotationRecord
 
 	deletion deletionRecord
-	due      string // the day of its entry in the due index; "" if it has none
+	grants   grantsRecord
+	bound    []string // the users and roles that the policy names and that have unique ids: ARNs and ids in turn, ascending by ARN
+
+	due string // the day of its entry in the due index; "" if it has none
 }
 
 // A rotationRecord is the rotation setting of a key. Its period is zero while automatic rotation is off.
@@ -68,6 +74,13 @@ type rotationRecord struct {
 	period   int64 // nanoseconds
 	next     int64 // when the next one is due
 	onDemand uint64
+}
+
+// A grantsRecord is what a key knows of the grants on it, each of which has a record of its own.
+type grantsRecord struct {
+	count   uint64
+	changes uint64   // how often a grant was made or removed
+	sum     [32]byte // the exclusive or of a keyed hash of each one's name
 }
 
 // A deletionRecord is the scheduled deletion of a key in PendingDeletion.
@@ -99,6 +112,29 @@ type aliasRecord struct {
 	target  keyID
 	created int64
 	updated int64
+}
+
+// A grantRecord is one grant. It is written once.
+type grantRecord struct {
+	key                  keyID
+	id                   grantID
+	name                 string
+	created              int64
+	grantee, granteeID   string
+	granteeService       string
+	retiring, retiringID string
+	retiringService      string
+	issuer               string // an account
+	operations           []string
+	sourceARN            string
+	constraint           string // which constraint the encryption context is; "" if there is none
+	context              EncryptionContext
+}
+
+// A retireRecord finds a grant by its retiring principal.
+type retireRecord struct {
+	key   keyID
+	grant grantID
 }
 
 // A ringRecord is what is kept of the ring itself.
@@ -250,6 +286,27 @@ func tagsField(tag uint8, p *[]Tag) field {
 	}}
 }
 
+// contextField holds an encryption context as a list of names and values in turn, ascending by name.
+func contextField(tag uint8, p *EncryptionContext) field {
+	return field{tag, func() []byte {
+		flat := make([]string, 0, 2*len(*p))
+		for _, name := range slices.Sorted(maps.Keys(*p)) {
+			flat = append(flat, name, (*p)[name])
+		}
+		return listField(tag, &flat).write()
+	}, func(v cryptobyte.String) bool {
+		var flat []string
+		if !listField(tag, &flat).read(v) || len(flat)%2 != 0 {
+			return false
+		}
+		*p = make(EncryptionContext, len(flat)/2)
+		for pair := range slices.Chunk(flat, 2) {
+			(*p)[pair[0]] = pair[1]
+		}
+		return len(*p) == len(flat)/2
+	}}
+}
+
 // secretField holds bytes that are not copied: what was read is a slice of the body, whose owner clears it.
 func secretField(tag uint8, p *[]byte) field {
 	return field{tag, func() []byte { return *p }, func(v cryptobyte.String) bool { *p = v; return true }}
@@ -276,13 +333,17 @@ func (r *keyRecord) fields() []field {
 		numberField(17, &r.deletion.window),
 		numberField(18, &r.deletion.marked),
 		textField(19, &r.due),
+		numberField(20, &r.grants.count),
+		numberField(21, &r.grants.changes),
+		bytesField(22, r.grants.sum[:]),
+		listField(23, &r.bound),
 	}
 }
 
 // clone returns a copy that can be changed without a reader of r noticing.
 func (r *keyRecord) clone() *keyRecord {
 	c := *r
-	c.tags, c.aliases = slices.Clone(r.tags), slices.Clone(r.aliases)
+	c.tags, c.aliases, c.bound = slices.Clone(r.tags), slices.Clone(r.aliases), slices.Clone(r.bound)
 	return &c
 }
 
@@ -303,6 +364,30 @@ func (r *indexRecord) fields() []field {
 		numberField(2, &r.created),
 		textField(3, &r.rotation),
 	}
+}
+
+func (r *grantRecord) fields() []field {
+	return []field{
+		keyIDField(1, &r.key),
+		bytesField(2, r.id[:]),
+		textField(3, &r.name),
+		numberField(4, &r.created),
+		textField(5, &r.grantee),
+		textField(6, &r.granteeID),
+		textField(7, &r.granteeService),
+		textField(8, &r.retiring),
+		textField(9, &r.retiringID),
+		textField(10, &r.retiringService),
+		textField(11, &r.issuer),
+		listField(12, &r.operations),
+		textField(13, &r.sourceARN),
+		textField(14, &r.constraint),
+		contextField(15, &r.context),
+	}
+}
+
+func (r *retireRecord) fields() []field {
+	return []field{keyIDField(1, &r.key), bytesField(2, r.grant[:])}
 }
 
 func (r *aliasRecord) fields() []field {

@@ -1,0 +1,166 @@
+package kms
+
+import (
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/claviger/kms/internal/arn"
+	"github.com/claviger/kms/policy"
+)
+
+// Identities are the IAM side of decisions: which users and roles there are, and what their accounts attach to them. Package identities reads them from files.
+//
+// Every operation asks for its caller, so that the methods must be quick, must not block, and must be safe for concurrent use. What they return must not change
+// afterwards: something that changed is another value at another address, since decisions are remembered for as long as the addresses are the same.
+type Identities interface {
+	// Identity returns the user or role with that ARN, or nil if there is none: nobody can call as one that there is not, and no key policy can name it.
+	Identity(arn string) *Identity
+
+	// Account returns what is known of an account, or nil if there is none. No caller and no policy can be of an account that there is not, but for the keyring's own.
+	Account(id string) *Account
+
+	// All ranges over every user and role, in any order.
+	All() iter.Seq[*Identity]
+}
+
+// An Identity is an IAM user or role, with what its account attaches to it.
+type Identity struct {
+	ARN      string            // with its path
+	ID       string            // the unique id, such as AIDAEXAMPLE, which no other user or role ever has; empty if there are no such ids
+	Tags     []Tag             // for aws:PrincipalTag
+	Policies []*PolicyDocument // of kind [policy.IdentityPolicy]: its own, attached ones, and those of its groups
+	Boundary *PolicyDocument   // the permissions boundary; nil is none
+}
+
+// An Account is what is known of an account.
+type Account struct {
+	ID                string   // twelve digits
+	OrganizationID    string   // for aws:PrincipalOrgID; empty if it is in none
+	OrganizationPaths []string // for aws:PrincipalOrgPaths
+
+	// ServiceControl limit what the principals of the account may do, and ResourceControl, of kind [policy.ResourceControlPolicy], what may be done with its keys: for each
+	// level of the organisation, from its root to the account, the policies that are attached there. No levels limit nothing; a level without policies allows nothing.
+	ServiceControl  [][]*PolicyDocument
+	ResourceControl [][]*PolicyDocument
+}
+
+// A standing is what IAM says of a caller, and of the account whose keys they are, when a call begins. Two that are equal are the same.
+type standing struct {
+	identity *Identity
+	account  *Account // the caller's
+	owner    *Account // the keyring's
+}
+
+// standing asks Identities about an actor. It fails for one that there is not.
+func (c *core) standing(who *actor) (s standing, err error) {
+	ids := c.cfg.Identities
+	if ids == nil {
+		return standing{}, nil
+	}
+	s.owner = ids.Account(c.ring.account)
+	if who.principal.Type == policy.Service {
+		return s, nil
+	}
+	if s.account = s.owner; who.principal.Account != c.ring.account {
+		s.account = ids.Account(who.principal.Account)
+		if s.account == nil {
+			return standing{}, errUnknownCaller
+		}
+	}
+	if who.behind != "" {
+		if s.identity = ids.Identity(who.behind); s.identity == nil {
+			return standing{}, errUnknownCaller
+		}
+	}
+	return s, nil
+}
+
+var errUnknownCaller error = &fault{code: ErrAccessDenied, message: "The caller is none that the keyring's identities know: the user, the role or its account does not exist."}
+
+// principal is the caller's, as policies match it.
+func (s *standing) principal(who *actor) policy.Principal {
+	p := who.principal
+	if s.identity != nil {
+		p.ID, p.Boundary = s.identity.ID, s.identity.Boundary != nil
+	}
+	return p
+}
+
+// input begins what [Evaluate] is asked about a caller.
+func (s *standing) input(who *actor, account string) EvaluateInput {
+	in := EvaluateInput{Account: account, Session: who.policies}
+	if s.identity != nil {
+		in.Identity, in.Boundary = s.identity.Policies, s.identity.Boundary
+	}
+	if s.account != nil {
+		in.ServiceControl = s.account.ServiceControl
+	}
+	if s.owner != nil {
+		in.ResourceControl = s.owner.ResourceControl
+	}
+	return in
+}
+
+// exists reports whether there is a principal of that ARN, or an account of that id. Without Identities there is whatever is named; the sessions of federated users
+// exist with their account.
+func (c *core) exists(name string) bool {
+	ids := c.cfg.Identities
+	if ids == nil {
+		return true
+	}
+	if arn.IsAccountID(name) {
+		return name == c.ring.account || ids.Account(name) != nil
+	}
+	a, err := arn.Parse(name)
+	if err != nil || a.Partition != c.ring.partition || !c.exists(a.Account) {
+		return false
+	}
+	switch kind, rest, _ := strings.Cut(a.Resource, "/"); kind {
+	case "user", "role":
+		return ids.Identity(name) != nil
+	case "assumed-role":
+		role, _, _ := strings.Cut(rest, "/")
+		prefix := "arn:" + a.Partition + ":iam::" + a.Account + ":role/"
+		for i := range ids.All() {
+			if path, found := strings.CutPrefix(i.ARN, prefix); found && baseName(path) == role {
+				return true
+			}
+		}
+		return false
+	default:
+		return true
+	}
+}
+
+// bind checks that every principal of a policy exists, and returns those that have unique ids: ARNs and ids in turn, ascending by ARN.
+func (c *core) bind(doc *PolicyDocument) (bound []string, err error) {
+	ids := make(map[string]string)
+	for p := range doc.Principals() {
+		if p.Type != "AWS" || p.Value == "*" {
+			continue
+		}
+		if !c.exists(p.Value) {
+			return nil, faultf(ErrMalformedPolicy, "Policy contains a statement with one or more invalid principals (Statement[%d]).", p.Statement)
+		}
+		if id := c.unique(p.Value); id != "" {
+			ids[p.Value] = id
+		}
+	}
+	for _, arn := range slices.Sorted(maps.Keys(ids)) {
+		bound = append(bound, arn, ids[arn])
+	}
+	return bound, nil
+}
+
+// unique returns the unique id of a user or role, or "".
+func (c *core) unique(arn string) string {
+	if c.cfg.Identities == nil {
+		return ""
+	}
+	if i := c.cfg.Identities.Identity(arn); i != nil {
+		return i.ID
+	}
+	return ""
+}

@@ -21,6 +21,7 @@ type CheckReport struct {
 	Keys       int
 	Versions   int // of key material
 	Aliases    int
+	Grants     int
 	Tombstones int
 	Roots      int        // under whose names domain keys are wrapped
 	Tried      int        // of the roots: those that were given
@@ -153,6 +154,21 @@ func (ch *checker) item(ctx context.Context, item keystore.Record) error {
 	case kindAlias:
 		ch.report.Aliases++
 		return ch.settled(ctx, item, ch.alias)
+	case kindGrant:
+		ch.report.Grants++
+		if err := ch.belongs(ctx, item, name); err != nil {
+			return err
+		}
+		return ch.settled(ctx, item, ch.grant)
+	case kindRetire:
+		var r retireRecord
+		if _, _, err := ch.open(ctx, kind, item.Name, item, &r); err != nil {
+			return err
+		}
+		if !strings.HasSuffix(item.Name, "/"+r.key.String()+"/"+r.grant.String()) {
+			return errDamagedItem(item.Name)
+		}
+		return nil // one that was left behind is in order
 	case kindDue:
 		return ch.settled(ctx, item, ch.due)
 	case kindDead:
@@ -227,6 +243,9 @@ func (ch *checker) key(ctx context.Context, item keystore.Record) error {
 			return broken("its %s points to another key", name)
 		}
 	}
+	if err := ch.grants(ctx, &r); err != nil {
+		return err
+	}
 	if r.dueDay() != r.due {
 		return broken("it is due on another day than it is noted for")
 	}
@@ -280,6 +299,34 @@ func (ch *checker) versions(ctx context.Context, r *keyRecord) error {
 	}
 	if n != r.versions {
 		return broken("it has %d versions, and %d were found", r.versions, n)
+	}
+	return nil
+}
+
+// grants compares the grants on a key with what its record says of them.
+func (ch *checker) grants(ctx context.Context, r *keyRecord) error {
+	found, err := ch.countGrants(ctx, r.id)
+	if err != nil {
+		return err
+	}
+	if found.count != r.grants.count || found.sum != r.grants.sum {
+		return broken("it has %d grants, and %d were found, or others", r.grants.count, found.count)
+	}
+	return nil
+}
+
+// grant opens a grant, and looks whether its retiring principal finds it.
+func (ch *checker) grant(ctx context.Context, item keystore.Record) error {
+	r, _, err := ch.openGrant(ctx, item)
+	if err != nil {
+		return err
+	}
+	if who := r.retiree(); who != "" {
+		if _, err := ch.store.Get(ctx, ch.retireItem(who, r.key, r.id)); errors.Is(err, keystore.ErrNotFound) {
+			return broken("the entry that finds it by its retiring principal is missing")
+		} else if err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -70,12 +70,13 @@ func (g Ground) String() string {
 	case g.document == nil:
 		return g.Source.String()
 	}
-	return g.Source.String() + " (" + g.statement() + ")"
+	return g.Source.String() + " (" + g.name(g.Sid()) + ")"
 }
 
-func (g Ground) statement() string {
+// name names the statement by its Sid, or as parse errors do by its place.
+func (g Ground) name(sid string) string {
 	which := fmt.Sprintf("Statement[%d]", g.Statement)
-	if sid := g.Sid(); sid != "" {
+	if sid != "" {
 		which = fmt.Sprintf("Statement %q", sid)
 	}
 	if g.Policy > 0 {

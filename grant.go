@@ -69,22 +69,32 @@ type Grant struct {
 	granteeID, retiringID string // the unique ids of users and roles that the grant is bound to; empty if it is not
 }
 
-// allows reports whether the grant allows a request that no policy denies. A grant to a service holds on behalf of a resource only, and one to a caller of another
-// account who is limited by a boundary or by session policies does not hold: whether they would have to allow the request is documented nowhere.
-func (g *Grant) allows(in *EvaluateInput, sameAccount bool) bool {
+// failed returns what keeps the grant from allowing a request that no policy denies: "operation", "grantee" or "constraint", and "" if it allows it. A grant to a service
+// holds on behalf of a resource only, and one to a caller of another account who is limited by a boundary or by session policies does not hold: whether those would have
+// to allow the request is documented nowhere.
+func (g *Grant) failed(in *EvaluateInput) string {
 	p := &in.Request.Principal
 	name, found := strings.CutPrefix(in.Request.Action, actionPrefix)
-	if !found || !slices.Contains(g.Operations, GrantOperation(name)) {
-		return false
+	op := GrantOperation(name)
+	if !found || !slices.Contains(g.Operations, op) {
+		return "operation"
 	}
 	if p.Type == policy.Service {
-		if g.GranteeServicePrincipal == "" || g.GranteeServicePrincipal != p.ARN || g.Constraints.SourceARN == "" {
-			return false
+		if g.GranteeServicePrincipal == "" || g.GranteeServicePrincipal != p.ARN {
+			return "grantee"
 		}
-	} else if !isNamed(g.GranteePrincipal, g.granteeID, p) || !sameAccount && (p.Boundary || len(in.Session) > 0) {
-		return false
+	} else if !isNamed(g.GranteePrincipal, g.granteeID, p) || !in.sameAccount() && (p.Boundary || len(in.Session) > 0) {
+		return "grantee"
 	}
-	return g.Constraints.hold(GrantOperation(name), in) && (name != string(GrantCreateGrant) || in.NewGrant != nil && g.mayPassOn(in.NewGrant))
+	switch {
+	case p.Type == policy.Service && g.Constraints.SourceARN == "":
+		return "constraint"
+	case !g.Constraints.hold(op, in):
+		return "constraint"
+	case op == GrantCreateGrant && (in.NewGrant == nil || !g.mayPassOn(in.NewGrant)):
+		return "constraint"
+	}
+	return ""
 }
 
 // isNamed reports whether an ARN in a grant names a caller: the user, the session or the root user itself, or the role behind the session. unique is the unique id that

@@ -233,15 +233,23 @@ func (c *core) grantsOf(ctx context.Context, k *key, grantee string) ([]*Grant, 
 	return next.grants, nil
 }
 
+// countGrants counts the grants that the store has on a key, damaged ones included.
+func (v *vault) countGrants(ctx context.Context, id keyID) (found grantsRecord, err error) {
+	for item, err := range keystore.Walk(ctx, v.store, grantPrefix(id)) {
+		if err != nil && (ctx.Err() != nil || !isDamage(err)) {
+			return grantsRecord{}, err
+		}
+		found.add(1, v.grantShare(item.Name))
+	}
+	return found, nil
+}
+
 // proveGrants compares the grants that the store has on a key with the sum in the key's record, which the anchor vouches for.
 func (c *core) proveGrants(ctx context.Context, k *key) error {
 	for range maxTries {
-		var found grantsRecord
-		for item, err := range keystore.Walk(ctx, c.store, grantPrefix(k.id)) {
-			if err != nil && !isDamage(err) {
-				return err
-			}
-			found.add(1, c.grantShare(item.Name))
+		found, err := c.countGrants(ctx, k.id)
+		if err != nil {
+			return err
 		}
 		if found.count == k.grants.count && found.sum == k.grants.sum {
 			return nil

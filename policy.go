@@ -68,14 +68,7 @@ func Evaluate(in EvaluateInput) Decision {
 	if in.Request == nil {
 		return Decision{}
 	}
-	if in.Boundary != nil && !in.Request.Principal.Boundary {
-		bounded := *in.Request
-		bounded.Principal.Boundary = true
-		in.Request = &bounded
-	}
-	if in.Request.Action == actionRetireGrant { // which the policies of resources have no say in
-		in.KeyPolicy, in.ResourceControl = nil, nil
-	}
+	in.prepare()
 	d := Decision{action: in.Request.Action}
 	boundary := [...]*PolicyDocument{in.Boundary}
 	f := findings{lasting: true}
@@ -99,6 +92,25 @@ func Evaluate(in EvaluateInput) Decision {
 	}
 	d.decide(&in, &f)
 	return d
+}
+
+// prepare makes the input consistent: whoever has a boundary is said to have one, and the policies of resources have no say in the retirement of grants. It allocates
+// only for a request that does not say it.
+func (in *EvaluateInput) prepare() {
+	if in.Boundary != nil && !in.Request.Principal.Boundary {
+		bounded := *in.Request
+		bounded.Principal.Boundary = true
+		in.Request = &bounded
+	}
+	if in.Request.Action == actionRetireGrant {
+		in.KeyPolicy, in.ResourceControl = nil, nil
+	}
+}
+
+// sameAccount reports whether the caller is of the key's account.
+func (in *EvaluateInput) sameAccount() bool {
+	account := in.Request.Principal.Account
+	return account != "" && account == in.Account
 }
 
 // findings are what the policies say of a request, source by source.
@@ -177,7 +189,7 @@ func (d *Decision) decide(in *EvaluateInput, f *findings) {
 		d.missing = SourceServiceControl
 		return
 	}
-	sameAccount := p.Account != "" && p.Account == in.Account
+	sameAccount := in.sameAccount()
 	l := f.limits(in)
 	switch {
 	case in.Request.Action == actionRetireGrant:
@@ -197,7 +209,7 @@ func (d *Decision) decide(in *EvaluateInput, f *findings) {
 		return
 	}
 	for _, g := range in.Grants {
-		if g.allows(in, sameAccount) {
+		if g.failed(in) == "" {
 			d.allowByGrant(g)
 			return
 		}
@@ -216,7 +228,7 @@ func (d *Decision) decideRetirement(in *EvaluateInput, f *findings, l limits, sa
 	mayRetire := sameAccount && len(in.Grants) == 0
 	for _, g := range in.Grants {
 		isService := p.Type == policy.Service
-		if isService && g.RetiringServicePrincipal == p.ARN || isNamed(g.RetiringPrincipal, g.retiringID, p) || g.allows(in, sameAccount) {
+		if isService && g.RetiringServicePrincipal == p.ARN || isNamed(g.RetiringPrincipal, g.retiringID, p) || g.failed(in) == "" {
 			d.allowByGrant(g)
 			return
 		}

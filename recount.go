@@ -12,7 +12,8 @@ import (
 // errAnchored refuses what would hide from an anchor what it is there to show.
 var errAnchored = errors.New("the ring is open with a Config.Anchor: open it without, recount, and begin a new anchor")
 
-// Recount makes every sealed total anew, of the records that the store holds and that open, and removes the ledger of an anchor. It mends a ring whose totals or ledger
+// Recount makes every sealed total anew, of the records that the store holds and that open, with what each key knows of the grants on it, and removes the ledger of an
+// anchor. It mends a ring whose totals or ledger
 // are damaged, and takes a store as it is for what the ring acknowledged: whatever [Keyring.Check] would have said of missing or older records is not said any more.
 // Check first, and keep a copy of the store.
 //
@@ -40,6 +41,9 @@ func (c *core) recountAll(ctx context.Context, now int64) error {
 	if err != nil && !errors.Is(err, keystore.ErrNotFound) {
 		return err
 	}
+	if err := c.recountGrants(ctx, now); err != nil {
+		return err
+	}
 	for at := range len(c.totals.known) {
 		for again := true; again; {
 			if again, err = c.recountBucket(ctx, bucket(at), now); err != nil {
@@ -48,6 +52,39 @@ func (c *core) recountAll(ctx context.Context, now int64) error {
 		}
 	}
 	return nil
+}
+
+// recountGrants makes what each key knows of the grants on it anew. A key whose record does not open is left as it is.
+func (c *core) recountGrants(ctx context.Context, now int64) error {
+	for item, err := range keystore.Walk(ctx, c.store, kindKey+"/") {
+		for err == nil {
+			if err = c.recountKey(ctx, item, now); !errors.Is(err, keystore.ErrConflict) {
+				break
+			}
+			item, err = c.store.Get(ctx, item.Name)
+		}
+		if err != nil && !isDamage(err) && !errors.Is(err, keystore.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *core) recountKey(ctx context.Context, item keystore.Record, now int64) error {
+	var r keyRecord
+	from, _, err := c.open(ctx, kindKey, item.Name, item, &r)
+	if err != nil {
+		return err
+	}
+	found, err := c.countGrants(ctx, r.id)
+	if err != nil || found.count == r.grants.count && found.sum == r.grants.sum {
+		return err
+	}
+	next := r.clone()
+	next.grants.count, next.grants.sum = found.count, found.sum
+	next.grants.changes++
+	_, err = c.write(ctx, c.batch(now), func() error { return nil }, keyChange{from: from, next: next})
+	return err
 }
 
 // recountBucket counts the records of a bucket, and makes that its total unless it is. It reports whether the bucket is to be looked at again: a total that is

@@ -1,0 +1,100 @@
+package kms
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/claviger/kms/policy"
+)
+
+// An Explanation is a decision with what came of every policy and every grant that had a say in it. It is for people.
+type Explanation struct {
+	Decision
+	Policies []PolicyTrace
+	Grants   []GrantTrace // empty if a policy denies the request
+}
+
+// A PolicyTrace tells what came of the statements of one policy.
+type PolicyTrace struct {
+	Source     Source
+	Level      int // of control policies: of the organisation, from 0 at its root
+	Policy     int // which of the policies of that source, or of that level
+	Statements []policy.Trace
+}
+
+// A GrantTrace tells what came of one grant.
+type GrantTrace struct {
+	Grant  *Grant
+	Allows bool
+	Failed string // what does not match: "grantee", "operation", "constraint"; empty if it allows the request
+}
+
+// Explain is [Evaluate] with its reasons: the same decision, what became of each statement, and of each condition that is not met the key, the operator and what the
+// policy wants. It allocates.
+func Explain(in EvaluateInput) Explanation {
+	e := Explanation{Decision: Evaluate(in)}
+	if in.Request == nil {
+		return e
+	}
+	in.prepare()
+	add := func(source Source, level int, documents ...*PolicyDocument) {
+		for i, doc := range documents {
+			if doc != nil {
+				e.Policies = append(e.Policies, PolicyTrace{Source: source, Level: level, Policy: i, Statements: doc.Explain(in.Request)})
+			}
+		}
+	}
+	for level, documents := range in.ServiceControl {
+		add(SourceServiceControl, level, documents...)
+	}
+	for level, documents := range in.ResourceControl {
+		add(SourceResourceControl, level, documents...)
+	}
+	add(SourceKeyPolicy, 0, in.KeyPolicy)
+	add(SourceIdentity, 0, in.Identity...)
+	add(SourceBoundary, 0, in.Boundary)
+	add(SourceSession, 0, in.Session...)
+	if e.Outcome == ExplicitlyDenied {
+		return e
+	}
+	for _, g := range in.Grants {
+		failed := g.failed(&in)
+		e.Grants = append(e.Grants, GrantTrace{Grant: g, Allows: failed == "", Failed: failed})
+	}
+	return e
+}
+
+// String tells it in lines: the decision and its reason, then the statements that matter. Those are the ones that match, and those for the caller, the action and the
+// resource that fail by a condition.
+func (e Explanation) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%v %s", e.Outcome, e.Reason())
+	for _, p := range e.Policies {
+		for _, t := range p.Statements {
+			ground := Ground{Source: p.Source, Policy: p.Policy, Statement: t.Statement}
+			switch {
+			case t.Matched():
+				fmt.Fprintf(&b, "\n%s %v: %s matches", ground.Source, t.Effect, ground.name(t.Sid))
+			case t.Failed == policy.ConditionElement:
+				fmt.Fprintf(&b, "\n%s %v: %s does not apply:", ground.Source, t.Effect, ground.name(t.Sid))
+				for i, c := range t.Conditions {
+					if i > 0 {
+						b.WriteString(",")
+					}
+					fmt.Fprintf(&b, " %v %s wants %q", c.Operator, c.Key, c.Want)
+					if c.Absent {
+						b.WriteString(" and the request has none")
+					}
+				}
+			}
+		}
+	}
+	for _, g := range e.Grants {
+		if g.Allows {
+			fmt.Fprintf(&b, "\ngrant %s allows it", g.Grant.GrantID)
+		} else {
+			fmt.Fprintf(&b, "\ngrant %s does not: its %s is another", g.Grant.GrantID, g.Failed)
+		}
+	}
+	return b.String()
+}

@@ -18,6 +18,9 @@ var dryRunParam = slog.Bool("dryRun", true)
 
 // tell appends the call's event to the sink. A cancelled call is recorded like any other.
 func (cl *call) tell(ctx context.Context) error {
+	if cl.client.simulator != nil {
+		return nil
+	}
 	if err := cl.client.c.tell(ctx, &cl.event); err != nil {
 		return err
 	}

@@ -435,7 +435,7 @@ var opDecrypt = operation{
 }
 
 // Decrypt decrypts what Encrypt, ReEncrypt or GenerateDataKey returned, with the same encryption context. The ciphertext names its key; [WithKey] states which it
-// must be, and is [ErrIncorrectKey] if it is another.
+// must be, and is [ErrIncorrectKey] if it is another. A dry run that names the key needs no ciphertext.
 //
 // Without WithKey a key that does not exist and one that the caller may not use are the same [ErrAccessDenied]. A ciphertext or context that is not right
 // is [ErrInvalidCiphertext], whatever is wrong with it.
@@ -448,8 +448,8 @@ func (c *Client) Decrypt(ctx context.Context, ciphertext []byte, ec EncryptionCo
 func (c *Client) AppendDecrypt(ctx context.Context, dst, ciphertext []byte, ec EncryptionContext, options ...CryptoOption) (DecryptResult, error) {
 	req := request{context: [2]EncryptionContext{ec}}
 	var v violations
-	v.length("ciphertextBlob", len(ciphertext), 1, maxCiphertext)
 	req.apply(&v, options, true)
+	v.ciphertext(ciphertext, c.dryRun && req.refs[0] != "")
 	id, _, ok := req.source(&v, ciphertext)
 	res, err := do(ctx, c, &opDecrypt, &req, func(ctx context.Context, a admitted) (opened, error) {
 		out, m, err := a.decrypt(ctx, dst, ciphertext, id, ok)
@@ -459,6 +459,13 @@ func (c *Client) AppendDecrypt(ctx context.Context, dst, ciphertext []byte, ec E
 		return opened{DecryptResult{Plaintext: out, KeyARN: a.keys[0].arn, KeyMaterialID: m.text, Algorithm: a.req.algo[0]}, len(dst)}, nil
 	})
 	return res.DecryptResult, err
+}
+
+// ciphertext requires a ciphertext, which a dry run may do without if it names the key.
+func (v *violations) ciphertext(ciphertext []byte, optional bool) {
+	if len(ciphertext) > 0 || !optional {
+		v.length("ciphertextBlob", len(ciphertext), 1, maxCiphertext)
+	}
 }
 
 // source makes the first reference of a request the one that a ciphertext names, unless the caller named one.
@@ -529,7 +536,7 @@ func (c *Client) ReEncrypt(ctx context.Context, ciphertext []byte, destinationRe
 	req := request{refs: [2]string{in.SourceKey, destinationRef}, context: [2]EncryptionContext{in.SourceEncryptionContext, in.DestinationEncryptionContext},
 		algo: [2]Algorithm{AlgorithmSymmetricDefault, AlgorithmSymmetricDefault}}
 	var v violations
-	v.length("ciphertextBlob", len(ciphertext), 1, maxCiphertext)
+	v.ciphertext(ciphertext, c.dryRun && in.SourceKey != "")
 	v.ref("destinationKeyId", destinationRef)
 	if in.SourceKey != "" {
 		v.ref("sourceKeyId", in.SourceKey)
@@ -562,7 +569,7 @@ var opNeedsReEncrypt = operation{
 func (c *Client) NeedsReEncrypt(ctx context.Context, ciphertext []byte) (bool, error) {
 	var req request
 	var v violations
-	v.length("ciphertextBlob", len(ciphertext), 1, maxCiphertext)
+	v.ciphertext(ciphertext, false)
 	_, p, _ := req.source(&v, ciphertext)
 	return do(ctx, c, &opNeedsReEncrypt, &req, func(ctx context.Context, a admitted) (bool, error) {
 		return a.keys[0].current.prefix() != p, nil

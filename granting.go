@@ -591,9 +591,7 @@ func (k *Keyring) PrincipalARN(c Caller) (string, error) {
 		return "", errors.New("kms: PrincipalARN: " + who.problem)
 	case c.kind == policy.Service:
 		return "", errors.New("kms: PrincipalARN: a service has no ARN")
-	case c.kind == policy.AssumedRole && c.anySession:
-		return who.principal.Role, nil
 	default:
-		return who.principal.ARN, nil
+		return k.c.ring.principalName(c), nil
 	}
 }

@@ -122,16 +122,22 @@ func (c *core) exists(name string) bool {
 		return ids.Identity(name) != nil
 	case "assumed-role":
 		role, _, _ := strings.Cut(rest, "/")
-		prefix := "arn:" + a.Partition + ":iam::" + a.Account + ":role/"
-		for i := range ids.All() {
-			if path, found := strings.CutPrefix(i.ARN, prefix); found && baseName(path) == role {
-				return true
-			}
-		}
-		return false
+		_, found := c.roleNamed(a.Account, role)
+		return found
 	default:
 		return true
 	}
+}
+
+// roleNamed returns the name with its path of the role that has a name in an account, which the ARNs of its sessions do not tell.
+func (c *core) roleNamed(account, name string) (path string, found bool) {
+	prefix := "arn:" + c.ring.partition + ":iam::" + account + ":role/"
+	for i := range c.cfg.Identities.All() {
+		if path, found = strings.CutPrefix(i.ARN, prefix); found && baseName(path) == name {
+			return path, true
+		}
+	}
+	return "", false
 }
 
 // bind checks that every principal of a policy exists, and returns those that have unique ids: ARNs and ids in turn, ascending by ARN.

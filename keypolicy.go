@@ -124,10 +124,8 @@ func (k *Keyring) DefaultPolicy(administrators, users []Caller) (string, error) 
 				return nil, fmt.Errorf("kms: DefaultPolicy: %s", id.problem)
 			case c.kind == policy.Service:
 				return nil, errors.New("kms: DefaultPolicy: a service is neither administrator nor user")
-			case c.kind == policy.AssumedRole && c.anySession:
-				arns = append(arns, id.principal.Role)
 			default:
-				arns = append(arns, id.principal.ARN)
+				arns = append(arns, k.c.ring.principalName(c))
 			}
 		}
 		return arns, nil

@@ -206,6 +206,8 @@ type Client struct {
 	caller *actor
 	tokens grantTokens
 	dryRun bool
+
+	simulator *simulator // of a dry run that is not recorded
 }
 
 // A Keyring holds the keys of one account and Region. It embeds the [Client] of the account's root user, which is the program itself; key policies bind it like

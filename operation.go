@@ -1,9 +1,11 @@
 package kms
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +25,26 @@ type operation struct {
 	needs    []need
 	contexts [2]string                        // what the encryption contexts of its references are called
 	params   func(r *request, e *audit.Event) // adds what the caller asked, for the record
+}
+
+// operations are all rows. It is filled when the package begins, since rows and what they run refer to each other.
+var operations []*operation
+
+func init() {
+	operations = []*operation{
+		&opCancelKeyDeletion, &opCreateAlias, &opCreateGrant, &opCreateKey, &opCreateTaggedKey, &opDecrypt, &opDeleteAlias, &opDescribeKey, &opDisableKey,
+		&opDisableKeyRotation, &opEnableKey, &opEnableKeyRotation, &opEncrypt, &opGenerateDataKey, &opGenerateDataKeyWithoutPlaintext, &opGenerateRandom,
+		&opGetKeyPolicy, &opGetKeyRotationStatus, &opListAliases, &opListGrants, &opListKeyAliases, &opListKeyPolicies, &opListKeyRotations, &opListKeys,
+		&opListResourceTags, &opListRetirableGrants, &opNeedsReEncrypt, &opPutKeyPolicy, &opReEncrypt, &opRetireGrant, &opRevokeGrant, &opRotateKeyOnDemand,
+		&opScheduleKeyDeletion, &opTagResource, &opUntagResource, &opUpdateAlias, &opUpdateKeyDescription,
+	}
+}
+
+// asksOfKey reports whether the operation needs an action on a key.
+func (op *operation) asksOfKey(action string) bool {
+	return slices.ContainsFunc(op.needs, func(n need) bool {
+		return n.action == action && (n.on == onKey || n.on == onAliasTarget)
+	})
 }
 
 // A need is one permission on one resource. All needs of an operation must be met.
@@ -307,14 +329,23 @@ func (cl *call) admit(ctx context.Context, again bool) (admitted, error) {
 	for i := range cl.op.needs {
 		unresolved[i] = cl.resolve(ctx, i, again)
 	}
+	var denied error
 	for i := range cl.op.needs { // one after the other, so that what is said of a key does not depend on another one
 		cl.index = i
-		if unresolved[i] != nil {
-			return admitted{}, unresolved[i]
+		err := unresolved[i]
+		if err == nil {
+			err = cl.authorize(ctx, i)
 		}
-		if err := cl.authorize(ctx, i); err != nil {
+		if err == nil {
+			continue
+		}
+		if cl.client.simulator == nil {
 			return admitted{}, err
 		}
+		denied = cmp.Or(denied, err) // a simulation tells of all
+	}
+	if denied != nil {
+		return admitted{}, denied
 	}
 	cl.authorized = true
 	for i := range cl.op.needs {
@@ -474,13 +505,16 @@ func (r *ringID) notFound(ref reference) error {
 // authorize asks the policies about a need, and where they do not allow it, the grants.
 func (cl *call) authorize(ctx context.Context, i int) error {
 	n, k := &cl.op.needs[i], cl.keys[i]
-	if k != nil && k.allowed.has(cl.client.caller, &cl.standing, n) {
+	if k != nil && cl.client.simulator == nil && k.allowed.has(cl.client.caller, &cl.standing, n) {
 		return nil
 	}
 	if cl.isForeign() && !cl.op.across {
 		return cl.denied(n.action, "", hiddenResource)
 	}
-	d, err := cl.decide(ctx, i)
+	d, in, err := cl.decide(ctx, i)
+	if s := cl.client.simulator; s != nil && err == nil {
+		s.add(Permission{n.action, cl.input.Resource, Explain(in)})
+	}
 	switch {
 	case err != nil:
 		return err
@@ -495,33 +529,33 @@ func (cl *call) authorize(ctx context.Context, i int) error {
 	return cl.denied(n.action, cl.input.Resource, d.Reason())
 }
 
-// decide makes the decision about a need. A grant is looked for only if policies neither allow nor deny; a token of one that is not known yet has the key read anew.
-func (cl *call) decide(ctx context.Context, i int) (Decision, error) {
+// decide makes the decision about a need, and tells of what. A grant is looked for only if policies neither allow nor deny; a token of one that is not known yet has
+// the key read anew.
+func (cl *call) decide(ctx context.Context, i int) (Decision, EvaluateInput, error) {
 	in := cl.question(i)
 	d := Evaluate(in)
 	k := cl.keys[i]
 	if k == nil || in.KeyPolicy == nil || d.Outcome != ImplicitlyDenied {
-		return d, nil
+		return d, in, nil
 	}
 	c := cl.client.c
 	grants, err := c.candidates(ctx, k, &cl.input.Principal)
 	if err != nil {
-		return d, err
+		return d, in, err
 	}
 	if cl.op.tokens && cl.client.tokens.tellOf(k.id, grants) {
 		if k, err = c.reload(ctx, k.id, cl.at.mono); err != nil {
-			return d, err
+			return d, in, err
 		}
 		if grants, err = c.candidates(ctx, k, &cl.input.Principal); err != nil {
-			return d, err
+			return d, in, err
 		}
 		cl.keys[i], in.KeyPolicy = k, k.document
 	}
-	if len(grants) == 0 {
-		return d, nil
+	if in.Grants = grants; len(grants) > 0 {
+		d = Evaluate(in)
 	}
-	in.Grants = grants
-	return Evaluate(in), nil
+	return d, in, nil
 }
 
 // question is what is asked about a need.

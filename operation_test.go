@@ -360,7 +360,7 @@ var steps = []step{
 var reviewed = []string{
 	"Format", "LogValue", // print
 	"WithGrantTokens", "DryRun", "AEAD", // views and adapters: what they return goes through the path
-	"As", "ID", "AccountID", "Region", "Partition", "Close", "Maintain", "Check", "ChangeRoots", "RotateDomainKey", "Recount", "DefaultPolicy", "PrincipalARN", // of the Keyring
+	"As", "ID", "AccountID", "Region", "Partition", "Close", "Maintain", "Check", "ChangeRoots", "RotateDomainKey", "Recount", "DefaultPolicy", "PrincipalARN", "Simulate", "WhoCan", // of the Keyring
 }
 
 func TestNoMethodEscapesTheWalk(t *testing.T) {

@@ -1,0 +1,310 @@
+package kms
+
+import (
+	"cmp"
+	"context"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/claviger/kms/internal/arn"
+	"github.com/claviger/kms/keystore"
+	"github.com/claviger/kms/policy"
+)
+
+// An Access tells who may do something with a key.
+type Access struct {
+	KeyARN string
+	Action string // "kms:Decrypt"
+
+	// Principals are those who may, by policies: the root user, every user and role that Identities knows, and every principal that the key policy names.
+	Principals []PrincipalAccess
+
+	// Grants are those that allow it, if the action is one that a grant can allow.
+	Grants []Grant
+
+	// OtherAccounts are those to whose principals the key policy opens the action, in ascending order.
+	OtherAccounts []string
+
+	// Everyone tells that the key policy opens the action to "*": to every principal of the key's account, and to those of every other account that permits it. A
+	// condition may narrow that, as OnlyIf tells.
+	Everyone bool
+	OnlyIf   bool // Everyone depends on conditions
+
+	// Unadministered tells that nobody may change the key policy, whatever the circumstances.
+	Unadministered bool
+}
+
+// A PrincipalAccess is that a principal may do something.
+type PrincipalAccess struct {
+	Principal   string   // the ARN of a user, role, session, federated user or root user, or the name of a service
+	Conditional bool     // it depends on circumstances: on conditions, or on policies of another account that are not known here
+	Grounds     []Ground // what allows it
+}
+
+// known are the condition keys whose values are known of anybody, whatever the request. The tags of a session are not, since it may bring its own.
+var known = map[string]bool{
+	"aws:principalarn": true, "aws:principalaccount": true, "kms:calleraccount": true, "aws:principaltype": true, "aws:username": true, "aws:principalisawsservice": true,
+	"aws:principalservicename": true, "aws:principalservicenameslist": true, "aws:requestedregion": true, "aws:resourceaccount": true, "aws:resourcetag": true,
+	"kms:keyspec": true, "kms:customermasterkeyspec": true, "kms:keyusage": true, "kms:customermasterkeyusage": true, "kms:keyorigin": true, "kms:multiregion": true,
+	"kms:resourcealiases": true,
+}
+
+// WhoCan tells who may do something with a key, such as "kms:Decrypt": what it reports beside the unconditional is possible, and what it does not report is not, as far
+// as the policies are known. The state of the key does not matter. It reads every grant on the key, and asks about everyone whom Config.Identities knows.
+func (k *Keyring) WhoCan(ctx context.Context, ref, action string) (Access, error) {
+	c := k.c
+	if !c.gate.enter() {
+		return Access{}, &Error{Op: "WhoCan", Code: ErrServiceUnavailable, Message: "the keyring is closed"}
+	}
+	defer c.gate.leave()
+	if !strings.Contains(action, ":") {
+		action = actionPrefix + action
+	}
+	a, err := c.access(ctx, ref, action)
+	if err != nil {
+		return Access{}, wrap("WhoCan", printable(ref), err)
+	}
+	return a, nil
+}
+
+func (c *core) access(ctx context.Context, ref, action string) (Access, error) {
+	if !slices.ContainsFunc(operations, func(op *operation) bool { return op.asksOfKey(action) }) {
+		return Access{}, faultf(ErrValidation, "%s is no action on a key.", printable(action))
+	}
+	k, err := c.find(ctx, ref)
+	if err != nil {
+		return Access{}, err
+	}
+	a := Access{KeyARN: k.arn, Action: action, Unadministered: true}
+	accounts := make(map[string]bool)
+	for who := range c.principals(k) {
+		may, conditional, grounds, err := c.may(k, who, action)
+		if err != nil {
+			return Access{}, err
+		}
+		if may {
+			a.Principals = append(a.Principals, PrincipalAccess{c.ring.principalName(who), conditional, grounds})
+			if who.account != "" && who.account != c.ring.account {
+				accounts[who.account] = true
+			}
+		}
+		if may, _, _, err = c.may(k, who, actionPutKeyPolicy); err != nil {
+			return Access{}, err
+		}
+		a.Unadministered = a.Unadministered && !may
+	}
+	slices.SortFunc(a.Principals, func(a, b PrincipalAccess) int { return cmp.Compare(a.Principal, b.Principal) })
+	c.openings(k, action, &a, accounts)
+	a.OtherAccounts = slices.Sorted(maps.Keys(accounts))
+	a.Grants, err = c.grantsFor(ctx, k, action)
+	return a, err
+}
+
+// find returns the key that a reference names.
+func (c *core) find(ctx context.Context, text string) (*key, error) {
+	at, now := c.clock.read()
+	ref, err := c.ring.parse(text, anyForm)
+	if err != nil {
+		return nil, err
+	}
+	var k *key
+	if ref.alias != "" {
+		k, err = c.loadAlias(ctx, ref.alias, at, now, true)
+	} else {
+		k, err = c.reload(ctx, ref.id, at.mono)
+	}
+	if err == errNoKey || err == nil && k.isDeleted(now) {
+		return nil, c.ring.notFound(ref)
+	}
+	return k, err
+}
+
+// principals ranges over everyone whom the key's policy or the ring's identities name.
+func (c *core) principals(k *key) iter.Seq[Caller] {
+	return func(yield func(Caller) bool) {
+		seen := make(map[string]bool)
+		try := func(name string) bool {
+			who, ok := c.callerOf(name)
+			if !ok || seen[name] {
+				return true
+			}
+			seen[name] = true
+			return yield(who)
+		}
+		if !try(c.ring.rootARN(c.ring.account)) {
+			return
+		}
+		if c.cfg.Identities != nil {
+			for i := range c.cfg.Identities.All() {
+				if !try(i.ARN) {
+					return
+				}
+			}
+		}
+		for p := range k.document.Principals() {
+			if p.Type == "Service" {
+				if !seen[p.Value] && !yield(Service(p.Value)) {
+					return
+				}
+				seen[p.Value] = true
+			} else if !try(p.Value) {
+				return
+			}
+		}
+	}
+}
+
+// callerOf returns a caller that an ARN names.
+func (c *core) callerOf(name string) (who Caller, ok bool) {
+	a, err := arn.Parse(name)
+	if err != nil {
+		return Caller{}, false
+	}
+	kind, rest, _ := strings.Cut(a.Resource, "/")
+	switch kind {
+	case "root":
+		who = Root()
+	case "user":
+		who = User(rest)
+	case "role":
+		who = Role(rest)
+	case "assumed-role":
+		role, session, _ := strings.Cut(rest, "/")
+		if c.cfg.Identities != nil {
+			if path, found := c.roleNamed(a.Account, role); found {
+				role = path
+			}
+		}
+		who = Session(role, session)
+	case "federated-user":
+		who = FederatedUser("unknown", rest)
+	default:
+		return Caller{}, false
+	}
+	who = who.InAccount(a.Account)
+	return who, who.Err() == nil
+}
+
+// principalName is how policies name a caller: a role by its own ARN, unless the caller is one session of it.
+func (r *ringID) principalName(c Caller) string {
+	who := r.actorOf(c)
+	if c.anySession {
+		return who.principal.Role
+	}
+	return who.principal.ARN
+}
+
+// may reports whether a principal may do something with a key in some circumstances, and whether it depends on them.
+func (c *core) may(k *key, who Caller, action string) (may, conditional bool, grounds []Ground, err error) {
+	cl := c.imagine(k, who, action)
+	federated := who.kind == policy.FederatedUser // by whom is not known
+	switch cl.standing, err = c.standing(cl.client.caller); {
+	case err == errUnknownCaller && federated:
+	case err == errUnknownCaller:
+		return false, false, nil, nil
+	case err != nil:
+		return false, false, nil, err
+	case cl.isForeign() && !cl.op.across:
+		return false, false, nil, nil
+	}
+	in := cl.question(0)
+	best := Evaluate(in.assume(true))
+	if cl.isForeign() && c.cfg.Identities == nil && best.Outcome != Allowed && best.Missing() == SourceIdentity && cl.client.caller.principal.Type != policy.RootUser {
+		return true, true, nil, nil // if its own account permits it, of which nothing is known
+	}
+	if best.Outcome != Allowed {
+		return false, false, nil, nil
+	}
+	worst := Evaluate(in.assume(false))
+	return true, worst.Outcome != Allowed || federated, best.Grounds(), nil
+}
+
+// imagine returns a call that is never made.
+func (c *core) imagine(k *key, who Caller, action string) *call {
+	op := &operation{name: strings.TrimPrefix(action, actionPrefix), needs: []need{{action: action}}}
+	op.across = slices.ContainsFunc(operations, func(o *operation) bool { return o.across && o.asksOfKey(action) })
+	cl := &call{frame: frame{client: &Client{c: c, caller: c.ring.actorOf(who)}, op: op, req: request{details: &noDetails}, keys: [3]*key{k}}}
+	cl.at, cl.now = c.clock.read()
+	return cl
+}
+
+// assume returns the input with the conditions that depend on circumstances decided, for the caller or against it.
+func (in EvaluateInput) assume(favourable bool) EvaluateInput {
+	one := func(doc *PolicyDocument) *PolicyDocument {
+		if doc == nil {
+			return nil
+		}
+		return doc.Assume(favourable, func(k policy.Key) bool { return known[k.Name] })
+	}
+	all := func(documents []*PolicyDocument) (assumed []*PolicyDocument) {
+		for _, doc := range documents {
+			assumed = append(assumed, one(doc))
+		}
+		return assumed
+	}
+	levels := func(levels [][]*PolicyDocument) (assumed [][]*PolicyDocument) {
+		for _, documents := range levels {
+			assumed = append(assumed, all(documents))
+		}
+		return assumed
+	}
+	in.KeyPolicy, in.Identity, in.Boundary, in.Session = one(in.KeyPolicy), all(in.Identity), one(in.Boundary), all(in.Session)
+	in.ServiceControl, in.ResourceControl = levels(in.ServiceControl), levels(in.ResourceControl)
+	return in
+}
+
+// openings finds out whether the key policy opens an action to everyone, and to which accounts.
+func (c *core) openings(k *key, action string, a *Access, accounts map[string]bool) {
+	// whoever that is, no policy names them
+	stranger := c.imagine(k, User("-").InAccount(strangerAccount), action)
+	in := stranger.question(0)
+	v := in.assume(true).KeyPolicy.Evaluate(in.Request)
+	if a.Everyone = v.Everyone.Found() && !v.Deny.Found(); a.Everyone {
+		v = in.assume(false).KeyPolicy.Evaluate(in.Request)
+		a.OnlyIf = !v.Everyone.Found() || v.Deny.Found()
+	}
+	for p := range k.document.Principals() {
+		account := p.Value
+		if named, err := arn.Parse(p.Value); err == nil {
+			account = named.Account
+		}
+		if p.Type != "AWS" || !arn.IsAccountID(account) || account == c.ring.account {
+			continue
+		}
+		stranger := c.imagine(k, User("-").InAccount(account), action)
+		in := stranger.question(0)
+		if v := in.assume(true).KeyPolicy.Evaluate(in.Request); stranger.op.across && v.Account.Found() && !v.Deny.Found() {
+			accounts[account] = true
+		}
+	}
+}
+
+// strangerAccount is that of nobody: no account id begins with a zero and has no other digit but the last.
+const strangerAccount = "000000000001"
+
+// grantsFor returns the grants on a key that allow an action.
+func (c *core) grantsFor(ctx context.Context, k *key, action string) ([]Grant, error) {
+	op := GrantOperation(strings.TrimPrefix(action, actionPrefix))
+	if !slices.Contains(grantOperations, op) || k.grants.count == 0 {
+		return nil, nil
+	}
+	var found []Grant
+	for item, err := range keystore.Walk(ctx, c.store, grantPrefix(k.id)) {
+		var r *grantRecord
+		if err == nil {
+			r, _, err = c.openGrant(ctx, item)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case isDamage(err): // it allows nothing
+		case err != nil:
+			return nil, err
+		case slices.Contains(r.operations, string(op)):
+			found = append(found, *r.grant(c.ring.ringID))
+		}
+	}
+	return found, nil
+}

@@ -134,6 +134,93 @@ func readFrozen(t testing.TB) frozenVector {
 	return v
 }
 
+const frozenGrants = "testdata/grants1.json"
+
+// makeFrozenGrants makes a ring with two grants, and a key policy whose user is bound to a unique id.
+func makeFrozenGrants(t *testing.T) frozenVector {
+	rootKey := bytes.Repeat([]byte{0x5d}, 32)
+	d := people(t, map[string][]string{userARN(owner, "alice"): nil, roleARN(owner, "path/app"): nil})
+	d.identities[userARN(owner, "alice")].ID = "AIDAALICE"
+	f := open(t, withIdentities(d), func(c *kms.Config) { c.Root = newGCMRoot(t, rootKey) })
+	key := must(f.CreateKey(t.Context(), kms.CreateKeyInput{Policy: strings.Replace(delegating, `"111122223333"`, `["111122223333","`+userARN(owner, "alice")+`"]`, 1)}))(t)
+	must(f.CreateGrant(t.Context(), key.ARN, kms.CreateGrantInput{GranteePrincipal: userARN(owner, "alice"), RetiringPrincipal: roleARN(owner, "path/app"), Name: "one",
+		Operations: []kms.GrantOperation{kms.GrantEncrypt, kms.GrantDecrypt}, Constraints: kms.GrantConstraints{EncryptionContextSubset: map[string]string{"b": "2", "a": "1"}}}))(t)
+	must(f.CreateGrant(t.Context(), key.ARN, kms.CreateGrantInput{GranteeServicePrincipal: "logs.amazonaws.com", RetiringServicePrincipal: "logs.amazonaws.com",
+		Operations: []kms.GrantOperation{kms.GrantDescribeKey}, Constraints: kms.GrantConstraints{SourceARN: "arn:aws:s3:::bucket"}}))(t)
+	v := frozenVector{RootKey: hex.EncodeToString(rootKey), RingID: f.ID()}
+	for _, item := range must(f.store.List(t.Context(), "", "", keystore.MaxListLimit))(t) {
+		v.Items = append(v.Items, frozenItem{item.Name, hex.EncodeToString(item.Value)})
+	}
+	return v
+}
+
+func writeFrozen(t *testing.T, path string, v frozenVector) {
+	t.Helper()
+	check(t, os.WriteFile(path, append(must(json.MarshalIndent(v, "", "\t"))(t), '\n'), 0o644))
+}
+
+func TestFrozenGrants(t *testing.T) {
+	if *update {
+		writeFrozen(t, frozenGrants, makeFrozenGrants(t))
+	}
+	v := vectors.Read[frozenVector](t, frozenGrants)
+	f := open(t, func(c *kms.Config) { c.Store, c.Root, c.RingID = v.store(t), newGCMRoot(t, vectors.Unhex(t, v.RootKey)), v.RingID })
+	if p := must(f.Check(t.Context()))(t).Problems; len(p) != 0 {
+		t.Fatal(p)
+	}
+	key := all(t, f.ListKeys(t.Context()))[0]
+	// alice is bound to an id that is not known here: her name alone gets her nothing of the policy, or of the grant.
+	wantCode(t, use(t, f.As(kms.User("alice")), key.KeyARN, kms.EncryptionContext{"a": "1", "b": "2"}), kms.ErrAccessDenied)
+	must(f.As(kms.Service("logs.amazonaws.com").ForSource(kms.SourceResource{ARN: "arn:aws:s3:::bucket"})).DescribeKey(t.Context(), key.KeyARN))(t)
+
+	r := newReader2(t, v)
+	index := r.fields("ring", "ring")[6]
+	hash := func(use string, texts ...string) []byte {
+		h := hmac.New(sha256.New, index)
+		fmt.Fprintf(h, "claviger/%s/v1", use)
+		for _, text := range texts {
+			fmt.Fprintf(h, "\x00%d:%s", len(text), text)
+		}
+		return h.Sum(nil)
+	}
+	record := r.fields("key", "key/"+key.KeyID)
+	if got := list2(record[23]); !slices.Equal(got, []string{userARN(owner, "alice"), "AIDAALICE"}) || binary.BigEndian.Uint64(record[20]) != 2 || binary.BigEndian.Uint64(record[21]) != 2 {
+		t.Errorf("key: bound %q, grants %x, changes %x", got, record[20], record[21])
+	}
+	sum := make([]byte, 32)
+	found := 0
+	for name := range r.items {
+		if !strings.HasPrefix(name, "grant/") {
+			continue
+		}
+		found++
+		g := r.fields("grant", name)
+		who, retiring := string(g[5])+string(g[7]), string(g[8])+string(g[10])
+		id := hex.EncodeToString(g[2])
+		if name != "grant/"+key.KeyID+"/"+id || !bytes.Equal(g[1], record[1]) || !bytes.Equal(g[2][:16], hash("grantee", string(append([]byte{0}, g[1][1:]...)), who)[:16]) {
+			t.Errorf("%s: %q", name, g)
+		}
+		entry := "retire/" + hex.EncodeToString(hash("retire", retiring)[:16]) + "/" + key.KeyID + "/" + id
+		if f := r.fields("retire", entry); !bytes.Equal(f[1], g[1]) || !bytes.Equal(f[2], g[2]) {
+			t.Errorf("%s: %q", entry, f)
+		}
+		for i, b := range hash("grant", name) {
+			sum[i] ^= b
+		}
+		if who == "logs.amazonaws.com" {
+			if string(g[11]) != owner || !slices.Equal(list2(g[12]), []string{"DescribeKey"}) || string(g[13]) != "arn:aws:s3:::bucket" || g[14] != nil || g[15] != nil {
+				t.Errorf("%s: %q", name, g)
+			}
+		} else if string(g[3]) != "one" || string(g[6]) != "AIDAALICE" || !slices.Equal(list2(g[12]), []string{"Decrypt", "Encrypt"}) || string(g[14]) != "EncryptionContextSubset" ||
+			!slices.Equal(list2(g[15]), []string{"a", "1", "b", "2"}) {
+			t.Errorf("%s: %q", name, g)
+		}
+	}
+	if found != 2 || !bytes.Equal(sum, record[22]) {
+		t.Errorf("%d grants of sum %x, want %x", found, sum, record[22])
+	}
+}
+
 // frozenStore puts the items of a vector into a store.
 func (v frozenVector) store(t testing.TB) keystore.Store {
 	t.Helper()
@@ -148,13 +235,7 @@ func (v frozenVector) store(t testing.TB) keystore.Store {
 
 func TestFrozenRingOpens(t *testing.T) {
 	if *update {
-		text, err := json.MarshalIndent(makeFrozen(t), "", "\t")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(frozenRing, append(text, '\n'), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		writeFrozen(t, frozenRing, makeFrozen(t))
 	}
 	v := readFrozen(t)
 	ring, err := kms.Open(t.Context(), kms.Config{Store: v.store(t), Root: newGCMRoot(t, vectors.Unhex(t, v.RootKey)), RingID: v.RingID,

@@ -164,7 +164,9 @@ func TestFrozenGrants(t *testing.T) {
 		writeFrozen(t, frozenGrants, makeFrozenGrants(t))
 	}
 	v := vectors.Read[frozenVector](t, frozenGrants)
-	f := open(t, func(c *kms.Config) { c.Store, c.Root, c.RingID = v.store(t), newGCMRoot(t, vectors.Unhex(t, v.RootKey)), v.RingID })
+	f := open(t, func(c *kms.Config) {
+		c.Store, c.Root, c.RingID = v.store(t), newGCMRoot(t, vectors.Unhex(t, v.RootKey)), v.RingID
+	})
 	if p := must(f.Check(t.Context()))(t).Problems; len(p) != 0 {
 		t.Fatal(p)
 	}

@@ -62,7 +62,9 @@ func allowing(actions ...string) string {
 	return fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["%s"],"Resource":"*"}]}`, strings.Join(actions, `","`))
 }
 
-func withIdentities(d kms.Identities) func(*kms.Config) { return func(c *kms.Config) { c.Identities = d } }
+func withIdentities(d kms.Identities) func(*kms.Config) {
+	return func(c *kms.Config) { c.Identities = d }
+}
 
 // use tries what grants allow, and returns how Encrypt ends.
 func use(t testing.TB, c *kms.Client, ref string, ec kms.EncryptionContext) error {
@@ -642,4 +644,3 @@ func TestGrantsOverResealing(t *testing.T) {
 		check(t, use(t, fresh.As(kms.User(fmt.Sprintf("u%d", i))), key.ARN, nil))
 	}
 }
-

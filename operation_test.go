@@ -48,19 +48,23 @@ const canary = "canary-plaintext-7f3a9c"
 // everyone allows every principal of the account everything, so that only what a test adds denies.
 const everyone = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*"}]}`
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, options ...func(*Config)) *world {
 	t.Helper()
 	w := &world{t: t, store: &faultyStore{Store: memory.New()}, sink: new(faultySink)}
 	root, err := newEphemeralRoot()
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.ring, err = Open(t.Context(), Config{Store: w.store, Root: root, Audit: w.sink, AccountID: "111122223333", Region: "eu-central-1", Now: func() time.Time {
+	cfg := Config{Store: w.store, Root: root, Audit: w.sink, AccountID: "111122223333", Region: "eu-central-1", Now: func() time.Time {
 		if w.nowPanics.Load() {
 			panic("the clock is broken")
 		}
 		return time.Now().Add(time.Duration(w.now.Load()))
-	}})
+	}}
+	for _, o := range options {
+		o(&cfg)
+	}
+	w.ring, err = Open(t.Context(), cfg)
 	w.must(err)
 	t.Cleanup(func() { w.nowPanics.Store(false); w.ring.Close() })
 	w.key, err = w.ring.CreateKey(t.Context(), CreateKeyInput{Policy: everyone, Tags: []Tag{{"team", "a"}, {"stage", "test"}}})

@@ -69,7 +69,7 @@ var opCreateAlias = operation{
 func (c *Client) CreateAlias(ctx context.Context, name, targetRef string) error {
 	_, err := do(ctx, c, &opCreateAlias, aliasRequest(name, targetRef, true), func(ctx context.Context, a admitted) (struct{}, error) {
 		a.addAlias(a.req.alias)
-		from, changes, err := a.freeAlias(ctx)
+		from, changes, err := a.client.c.freeAlias(ctx, a.req.alias, a.now)
 		if err != nil {
 			return struct{}{}, err
 		}
@@ -86,28 +86,27 @@ func (c *Client) CreateAlias(ctx context.Context, name, targetRef string) error 
 
 // freeAlias returns the source of the alias's record: none, or one left behind by a key that is gone. A key whose waiting period is over gives the alias up in
 // the same commit, so that it has not if somebody cancels its deletion by another clock.
-func (a admitted) freeAlias(ctx context.Context) (source, []keyChange, error) {
-	core := a.client.c
+func (c *core) freeAlias(ctx context.Context, name string, now int64) (source, []keyChange, error) {
 	var old aliasRecord
-	from, _, err := core.read(ctx, kindAlias, a.req.alias, &old)
+	from, _, err := c.read(ctx, kindAlias, name, &old)
 	if errors.Is(err, keystore.ErrNotFound) {
 		return source{}, nil, nil
 	}
 	if err != nil {
 		return source{}, nil, err
 	}
-	k, err := core.reload(ctx, old.target, core.clock.mono())
+	k, err := c.reload(ctx, old.target, c.clock.mono())
 	switch {
 	case errors.Is(err, errNoKey):
 		return from, nil, nil
 	case err != nil:
 		return source{}, nil, err
-	case k.isDeleted(a.now):
+	case k.isDeleted(now):
 		next := k.clone()
-		next.removeAlias(a.req.alias)
+		next.removeAlias(name)
 		return from, []keyChange{{from: k.from, next: next}}, nil
 	}
-	return source{}, nil, faultf(ErrAlreadyExists, "An alias with the name %s already exists", core.ring.aliasARN(a.req.alias))
+	return source{}, nil, faultf(ErrAlreadyExists, "An alias with the name %s already exists", c.ring.aliasARN(name))
 }
 
 func (r *keyRecord) addAlias(name string) error {

@@ -337,8 +337,7 @@ func (r *ringID) actorOf(c Caller) *actor {
 	}
 	if n := len(id.circumstances.via); n > 0 {
 		last := id.circumstances.via[n-1]
-		name, domain, _ := strings.Cut(last, ".")
-		id.via = name + "." + r.region + "." + domain
+		id.via = r.viaService(last)
 		id.audit.InvokedBy = last
 	}
 	id.place = uint8(crc32.ChecksumIEEE([]byte(id.principal.ARN))) // any even distribution does

@@ -95,13 +95,16 @@ func (r *ringID) defaultPolicy(more ...statement) string {
 	if len(more) > 0 {
 		id = "key-consolepolicy-3"
 	}
+	return policyOf(id, append([]statement{allowStatement("Enable IAM User Permissions", r.rootARN(r.account), "kms:*")}, more...)...)
+}
+
+// policyOf is a document of statements.
+func policyOf(id string, statements ...statement) string {
 	text, err := json.Marshal(struct {
 		Version   string
 		ID        string `json:"Id"`
 		Statement []statement
-	}{policy.Version2012, id, append([]statement{
-		allowStatement("Enable IAM User Permissions", "arn:"+r.partition+":iam::"+r.account+":root", "kms:*"),
-	}, more...)})
+	}{policy.Version2012, id, statements})
 	if err != nil {
 		panic("kms: " + err.Error()) // strings and maps of strings always marshal
 	}

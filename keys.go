@@ -44,7 +44,7 @@ type KeyMetadata struct {
 func (k *key) metadata(account string) KeyMetadata {
 	m := KeyMetadata{
 		AccountID: account, KeyID: k.id.String(), ARN: k.arn, CreationDate: unixTime(k.created), Enabled: k.state == Enabled, Description: k.description,
-		KeyUsage: k.usage, KeyState: k.state, Origin: k.origin, KeyManager: ManagerCustomer, KeySpec: k.spec,
+		KeyUsage: k.usage, KeyState: k.state, Origin: k.origin, KeyManager: cmp.Or(k.manager, ManagerCustomer), KeySpec: k.spec,
 		EncryptionAlgorithms: slices.Clone(specifications[k.spec][k.usage]), MultiRegion: k.id.multiRegion, CurrentKeyMaterialID: k.current.String(),
 	}
 	if k.state == PendingDeletion {

@@ -37,7 +37,8 @@ type KeyManager string
 
 // Key managers.
 const (
-	ManagerCustomer KeyManager = "CUSTOMER"
+	ManagerCustomer KeyManager = "CUSTOMER" // a customer managed key
+	ManagerAWS      KeyManager = "AWS"      // a service managed key; see [Keyring.ServiceKey]
 )
 
 // A KeyState says what a key can be used for.

@@ -51,6 +51,7 @@ type keyRecord struct {
 	spec        KeySpec
 	usage       KeyUsage
 	origin      Origin
+	manager     KeyManager // "" is the customer
 	created     int64
 	state       KeyState
 	description string
@@ -337,6 +338,7 @@ func (r *keyRecord) fields() []field {
 		numberField(21, &r.grants.changes),
 		bytesField(22, r.grants.sum[:]),
 		listField(23, &r.bound),
+		textField(24, &r.manager),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/claviger/kms/internal/arn"
 	"github.com/claviger/kms/keystore"
@@ -22,7 +23,7 @@ type Access struct {
 	Principals []PrincipalAccess
 
 	// Grants are those that allow it, if the action is one that a grant can allow.
-	Grants []Grant
+	Grants []GrantAccess
 
 	// OtherAccounts are those to whose principals the key policy opens the action, in ascending order.
 	OtherAccounts []string
@@ -34,6 +35,12 @@ type Access struct {
 
 	// Unadministered tells that nobody may change the key policy, whatever the circumstances.
 	Unadministered bool
+}
+
+// A GrantAccess is that a grant allows something.
+type GrantAccess struct {
+	Grant
+	LastUsed time.Time // the day of its last use, as far as it was written down; zero if it was never used
 }
 
 // A PrincipalAccess is that a principal may do something.
@@ -285,12 +292,12 @@ func (c *core) openings(k *key, action string, a *Access, accounts map[string]bo
 const strangerAccount = "000000000001"
 
 // grantsFor returns the grants on a key that allow an action.
-func (c *core) grantsFor(ctx context.Context, k *key, action string) ([]Grant, error) {
+func (c *core) grantsFor(ctx context.Context, k *key, action string) ([]GrantAccess, error) {
 	op := GrantOperation(strings.TrimPrefix(action, actionPrefix))
 	if !slices.Contains(grantOperations, op) || k.grants.count == 0 {
 		return nil, nil
 	}
-	var found []Grant
+	var found []GrantAccess
 	for item, err := range keystore.Walk(ctx, c.store, grantPrefix(k.id)) {
 		var r *grantRecord
 		if err == nil {
@@ -303,7 +310,11 @@ func (c *core) grantsFor(ctx context.Context, k *key, action string) ([]Grant, e
 		case err != nil:
 			return nil, err
 		case slices.Contains(r.operations, string(op)):
-			found = append(found, *r.grant(c.ring.ringID))
+			used, err := c.lastUse(ctx, usageKey{r.key, r.id})
+			if err != nil && !isDamage(err) {
+				return nil, err
+			}
+			found = append(found, GrantAccess{*r.grant(c.ring.ringID), unixTime(used)})
 		}
 	}
 	return found, nil

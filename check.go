@@ -160,6 +160,18 @@ func (ch *checker) item(ctx context.Context, item keystore.Record) error {
 			return err
 		}
 		return ch.settled(ctx, item, ch.grant)
+	case kindUsed:
+		if err := ch.belongs(ctx, item, name); err != nil {
+			return err
+		}
+		var r usedRecord
+		if _, _, err := ch.open(ctx, kind, item.Name, item, &r); err != nil {
+			return err
+		}
+		if item.Name != usedItem(usageKey{r.key, r.grant}) {
+			return errDamagedItem(item.Name)
+		}
+		return nil
 	case kindRetire:
 		var r retireRecord
 		if _, _, err := ch.open(ctx, kind, item.Name, item, &r); err != nil {

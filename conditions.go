@@ -155,6 +155,7 @@ var conditionKeys = map[string]func(cl *call, part string) policy.Value{
 		}
 		return positive(int64(cl.req.period / Day))
 	},
+	"kms:trailingdayswithoutkeyusage":            func(cl *call, _ string) policy.Value { return cl.trailingDays() },
 	"kms:schedulekeydeletionpendingwindowindays": func(cl *call, _ string) policy.Value { return positive(int64(cl.req.window)) },
 	"kms:bypasspolicylockoutsafetycheck": func(cl *call, _ string) policy.Value {
 		if !cl.req.bypass { // present only if it was sent

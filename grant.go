@@ -67,6 +67,9 @@ type Grant struct {
 	Constraints    GrantConstraints
 
 	granteeID, retiringID string // the unique ids of users and roles that the grant is bound to; empty if it is not
+
+	id   grantID
+	used *usedDay // nil of a grant that no keyring has made
 }
 
 // failed returns what keeps the grant from allowing a request that no policy denies: "operation", "grantee" or "constraint", and "" if it allows it. A grant to a service

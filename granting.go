@@ -30,7 +30,7 @@ const (
 	maxGrantIDLen       = 128
 	mostGrantsOfPage    = 100
 	usualGrantsOfPage   = 50
-	sweptGrantsOfCommit = 20 // each is two changes at most, and their total comes on top
+	sweptGrantsOfCommit = 20 // each is three changes at most
 )
 
 var grantName = regexp.MustCompile(`^[a-zA-Z0-9:/_-]+$`)
@@ -253,7 +253,9 @@ func (r *grantRecord) isLike(g *Grant, ring *ringID) bool {
 	like := *r
 	like.id, _ = parseGrantID(g.GrantID)
 	like.created = g.CreationDate.UnixNano()
-	return reflect.DeepEqual(like.grant(ring), g)
+	other := like.grant(ring)
+	other.used = g.used
+	return reflect.DeepEqual(other, g)
 }
 
 // grantable reports whether a grant on a key may allow an operation.

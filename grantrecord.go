@@ -90,7 +90,7 @@ func (r *grantRecord) grant(ring *ringID) *Grant {
 		KeyARN: ring.keyARN(r.key), GrantID: r.id.String(), Name: r.name, CreationDate: unixTime(r.created),
 		GranteePrincipal: r.grantee, GranteeServicePrincipal: r.granteeService, RetiringPrincipal: r.retiring, RetiringServicePrincipal: r.retiringService,
 		IssuingAccount: ring.rootARN(r.issuer), Constraints: GrantConstraints{SourceARN: r.sourceARN},
-		granteeID: r.granteeID, retiringID: r.retiringID,
+		granteeID: r.granteeID, retiringID: r.retiringID, id: r.id, used: new(usedDay),
 	}
 	for _, op := range r.operations {
 		g.Operations = append(g.Operations, GrantOperation(op))
@@ -153,6 +153,8 @@ func (b *batch) removeGrant(ctx context.Context, sealed keystore.Record) error {
 	}
 	if err != nil {
 		from = source{revision: sealed.Revision}
+	} else if err := b.removeUsage(ctx, usageKey{r.key, r.id}); err != nil {
+		return err
 	} else if who := r.retiree(); who != "" {
 		item := b.v.retireItem(who, r.key, r.id)
 		entry, err := b.v.store.Get(ctx, item)

@@ -187,6 +187,7 @@ type core struct {
 	documents *cache.Cache[policyText, *policy.Document]
 	grants    *cache.Cache[granteeKey, *grantView]
 	removed   *cache.Cache[grantID, struct{}] // grants that this process has seen go
+	usages    usages
 	flights   flights
 	calls     sync.Pool // of *call
 
@@ -248,6 +249,7 @@ func Open(ctx context.Context, cfg Config) (*Keyring, error) {
 		removed:   cache.New[grantID, struct{}](leastSightings),
 		flights:   flights{running: make(map[keyID]*flight)},
 	}
+	c.usages.init(max(cfg.CacheSize, mostUsages))
 	c.seen.init(max(4*cfg.CacheSize, leastSightings))
 	c.sealing.Store(ring.sealing)
 	c.domains.init(cfg.roots())
@@ -287,6 +289,7 @@ func (k *Keyring) Partition() string { return k.c.ring.partition }
 // itself.
 func (k *Keyring) Close() error {
 	if k.c.gate.close() {
+		k.c.writeLast()
 		k.c.keys.Clear()
 		k.c.refs.Clear()
 		k.c.grants.Clear()
@@ -295,6 +298,17 @@ func (k *Keyring) Close() error {
 		k.c.index.Zero()
 	}
 	return nil
+}
+
+// lastWrites bounds what Close waits for the store.
+const lastWrites = 5 * time.Second
+
+// writeLast writes down what was used, as far as the store takes it.
+func (c *core) writeLast() {
+	ctx, cancel := context.WithTimeout(context.Background(), lastWrites)
+	defer cancel()
+	_, now := c.clock.read()
+	_ = c.writeUsages(ctx, now) // Close has no error to tell, and what is lost is a day's note
 }
 
 // Format implements [fmt.Formatter]: whatever the verb, it prints for whom the client acts and nothing of what is behind it, which other goroutines change.

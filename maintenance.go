@@ -53,7 +53,8 @@ type finding struct {
 	since  time.Duration // when this process first saw the mark, on the monotonic clock
 }
 
-// Maintain does what time has brought: it rotates keys that are due, and destroys the material of keys whose waiting period is over. Calling it is all that
+// Maintain does what time has brought: it rotates keys that are due, and destroys the material of keys whose waiting period is over. It also writes down which keys and
+// grants were used since it was last called. Calling it is all that
 // destruction ever depends on; everything else also happens when it is met. A program calls it every few minutes to hours; any number of processes may.
 //
 // Destruction has two steps, at least an hour apart by the monotonic clock of one process, and both need the wall clock, the monotonic clock and the time
@@ -66,7 +67,7 @@ func (k *Keyring) Maintain(ctx context.Context) (MaintainReport, error) {
 	err := k.manage(ctx, "Maintain", func() error {
 		at, now := c.clock.read()
 		clockErr := c.checkClocks(ctx, at, now)
-		return errors.Join(clockErr, c.maintainDue(ctx, now, clockErr == nil, &report), c.maintainDomains(ctx, now, &report))
+		return errors.Join(clockErr, c.writeUsages(ctx, now), c.maintainDue(ctx, now, clockErr == nil, &report), c.maintainDomains(ctx, now, &report))
 	})
 	return report, err
 }
@@ -325,7 +326,7 @@ func (c *core) sweep(ctx context.Context, id keyID, item keystore.Record) error 
 	if dead.id != id {
 		return problem(c.deadItem(id), errBody)
 	}
-	for _, prefix := range []string{versionPrefix(id), indexPrefix(id)} {
+	for _, prefix := range []string{versionPrefix(id), indexPrefix(id), usedPrefix(id)} {
 		for {
 			if err := ctx.Err(); err != nil { // a store may list without end
 				return err

@@ -80,6 +80,7 @@ type materials struct {
 	current atomic.Pointer[material]
 	mu      sync.Mutex // guards making old
 	old     atomic.Pointer[cache.Cache[materialPrefix, *material]]
+	used    usedDay
 	nextTry atomic.Int64 // before which no due rotation is tried, on the monotonic clock
 }
 

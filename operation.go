@@ -150,8 +150,10 @@ type frame struct {
 	told   bool  // the event was accepted, as it is
 	again  bool  // the keys were read for this call
 
-	standing standing   // what IAM says of the caller
-	retired  retirement // the grant that the call is about
+	ctx      context.Context // for what a condition key must look up
+	standing standing        // what IAM says of the caller
+	grants   [3]*Grant       // by need; the grant that allows it, if one does
+	retired  retirement      // the grant that the call is about
 
 	keys    [3]*key   // by need; nil where a need has no key
 	aliases [3]string // by need; the alias that the caller named it by
@@ -196,7 +198,7 @@ func do[R any](ctx context.Context, c *Client, op *operation, req *request, run 
 	}
 	defer c.c.gate.leave()
 	cl := c.c.calls.Get().(*call)
-	cl.client, cl.op, cl.req = c, op, *req
+	cl.client, cl.op, cl.req, cl.ctx = c, op, *req, ctx
 	if cl.req.details == nil {
 		cl.req.details = &noDetails
 	}
@@ -519,6 +521,7 @@ func (cl *call) authorize(ctx context.Context, i int) error {
 	case err != nil:
 		return err
 	case d.Outcome == Allowed:
+		cl.grants[i] = d.grant()
 		if d.lasting && cl.keys[i] == k && k != nil {
 			k.allowed.remember(cl.client.caller, &cl.standing, n)
 		}
@@ -627,6 +630,7 @@ func (cl *call) finish(ctx context.Context, err error) error {
 		err = cl.recheck(ctx)
 	}
 	if err == nil {
+		cl.noteUse()
 		return nil
 	}
 	e := wrap(cl.op.name, cl.subject(), err)

@@ -34,6 +34,7 @@ const (
 	kindLedger  = "ledger"
 	kindGrant   = "grant"
 	kindRetire  = "retire"
+	kindUsed    = "used"
 )
 
 // errBody is the cause of every body that cannot be read. The body was authenticated, so this is a defect or a newer writer, not damage.

@@ -33,9 +33,14 @@
 //
 // # Who may do what
 //
-// Every operation asks [Evaluate] before it looks at anything else. The ring itself acts as the account's root user, whom key policies bind like everyone. A denial
-// is [ErrAccessDenied], and says which statement denied or which permission is missing where the caller may know it. What has no key (CreateKey, ListKeys,
-// ListAliases, GenerateRandom, and the alias's side of alias operations) is the root user's.
+// Every operation asks [Evaluate] before it looks at anything else: key policies, identity policies within their boundaries and session policies, control policies, and
+// grants, for callers of the ring's account and of others. The ring itself acts as the account's root user, whom key policies bind like everyone. A denial is
+// [ErrAccessDenied], and says which statement denied or which permission is missing where the caller may know it; [Keyring.Simulate] tells all of it. What has no key
+// (CreateKey, ListKeys, ListAliases, GenerateRandom, and the alias's side of alias operations) is the root user's, and theirs to whom identity policies give it.
+// Identity policies come from [Config.Identities]; without them nobody has any.
+//
+// There are three tiers of keys. Customer managed keys are those that CreateKey makes. A service managed key, under alias/aws/..., is a component's that acts for its
+// callers ([Keyring.ServiceKey]). The ring's own keys seal its records; nobody can name them.
 //
 // # What happens by itself
 //
@@ -48,6 +53,7 @@
 // # Map of the module
 //
 //   - policy: the IAM policy language
+//   - identities: users, groups and roles from files
 //   - keystore: the contract of key stores; keystore/memory, keystore/bolt; keystore/keystoretest for your own
 //   - rootkey: the contract of root keys; rootkey/passphrase, rootkey/keyfile, rootkey/aead, rootkey/tinkkeyset; rootkey/rootkeytest for your own
 //   - audit: events and sinks

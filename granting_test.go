@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/claviger/kms"
+	"github.com/claviger/kms/anchor"
 	"github.com/claviger/kms/internal/bubble"
 	"github.com/claviger/kms/keystore"
 	"github.com/claviger/kms/keystore/memory"
@@ -642,5 +644,43 @@ func TestGrantsOverResealing(t *testing.T) {
 	fresh := open(t, func(c *kms.Config) { c.Store = f.store })
 	for i := range 30 {
 		check(t, use(t, fresh.As(kms.User(fmt.Sprintf("u%d", i))), key.ARN, nil))
+	}
+}
+
+// TestAnchoredGrants: with an anchor, a store can neither bring back a grant nor withhold one, also to a process that has seen nothing.
+func TestAnchoredGrants(t *testing.T) {
+	store := memory.New()
+	mark := must(anchor.Create(filepath.Join(t.TempDir(), "anchor")))(t)
+	anchored := func() *fixture { return open(t, func(c *kms.Config) { c.Store, c.Anchor = store, mark }) }
+	f := anchored()
+	key := must(f.CreateKey(t.Context(), kms.CreateKeyInput{Policy: delegating}))(t)
+	grant := func(name string) string {
+		made := must(f.CreateGrant(t.Context(), key.ARN, kms.CreateGrantInput{GranteePrincipal: userARN(owner, name), Operations: []kms.GrantOperation{kms.GrantEncrypt}}))(t)
+		return "grant/" + key.KeyID + "/" + made.GrantID
+	}
+	alice, bob := grant("alice"), grant("bob")
+	for _, name := range []string{"alice", "bob"} {
+		check(t, use(t, anchored().As(kms.User(name)), key.ARN, nil))
+	}
+	revoked := must(store.Get(t.Context(), alice))(t)
+	check(t, f.RevokeGrant(t.Context(), key.ARN, strings.TrimPrefix(alice, "grant/"+key.KeyID+"/")))
+	wantCode(t, use(t, anchored().As(kms.User("alice")), key.ARN, nil), kms.ErrAccessDenied)
+	check(t, use(t, anchored().As(kms.User("bob")), key.ARN, nil))
+
+	must(store.Commit(t.Context(), []keystore.Change{{Op: keystore.Put, Name: alice, Value: revoked.Value}}))(t)
+	for _, name := range []string{"alice", "bob"} { // which of them is the one too many nobody knows
+		if err := use(t, anchored().As(kms.User(name)), key.ARN, nil); !errors.Is(err, kms.ErrRolledBack) {
+			t.Errorf("%s, with a grant that came back: %v", name, err)
+		}
+	}
+	check(t, use(t, anchored().As(kms.Root()), key.ARN, nil)) // who needs no grant is not concerned
+	back := must(store.Get(t.Context(), alice))(t)
+	must(store.Commit(t.Context(), []keystore.Change{{Op: keystore.Delete, Name: alice, Revision: back.Revision}}))(t)
+	check(t, use(t, anchored().As(kms.User("bob")), key.ARN, nil))
+
+	there := must(store.Get(t.Context(), bob))(t)
+	must(store.Commit(t.Context(), []keystore.Change{{Op: keystore.Delete, Name: bob, Revision: there.Revision}}))(t)
+	if err := use(t, anchored().As(kms.User("bob")), key.ARN, nil); !errors.Is(err, kms.ErrRolledBack) {
+		t.Errorf("with a grant that is withheld: %v", err)
 	}
 }

@@ -42,8 +42,8 @@ func printReport(c *cobra.Command, report kms.CheckReport, unfinished error) err
 	if unfinished != nil {
 		return unfinished
 	}
-	_, err := fmt.Fprintf(out, "records %d, root keys %d of %d, keys %d, versions %d, aliases %d, tombstones %d, problems %d\n",
-		report.Records, report.Tried, report.Roots, report.Keys, report.Versions, report.Aliases, report.Tombstones, len(report.Problems))
+	_, err := fmt.Fprintf(out, "records %d, root keys %d of %d, keys %d, versions %d, aliases %d, grants %d, tombstones %d, problems %d\n",
+		report.Records, report.Tried, report.Roots, report.Keys, report.Versions, report.Aliases, report.Grants, report.Tombstones, len(report.Problems))
 	if err == nil && len(report.Problems) > 0 {
 		err = errProblems
 	}

@@ -261,7 +261,7 @@ func (s scene) check(more ...string) result {
 	return s.run(append([]string{"check"}, with(more...)...)...)
 }
 
-const whole = "keys 2, versions 3, aliases 1, tombstones 0, problems 0\n"
+const whole = "keys 2, versions 3, aliases 1, grants 0, tombstones 0, problems 0\n"
 
 // TestCheck: what happened to a store is told by the exit code, and by a line with the name of the record or the cause. Nothing is changed by looking.
 func TestCheck(t *testing.T) {
@@ -298,7 +298,7 @@ func TestCheck(t *testing.T) {
 			return `"other/\x1b[2J\nrecords 1, problems 0": no record of a keyring has such a name` + "\n"
 		}, ""},
 		"a damaged ring record": {func(s scene) { s.put("ring", []byte("x")) }, 1, func(scene) string {
-			return "ring: damaged, moved or forged\nrecords 0, root keys 0 of 0, keys 0, versions 0, aliases 0, tombstones 0, problems 1\n"
+			return "ring: damaged, moved or forged\nrecords 0, root keys 0 of 0, keys 0, versions 0, aliases 0, grants 0, tombstones 0, problems 1\n"
 		}, "take a copy of the store from before"},
 		"a removed ring record": {func(s scene) { s.put("ring", nil) }, 1, func(scene) string { return "ring: missing, and there are " }, "take a copy of the store from before"},
 		"a damaged domain key":  {func(s scene) { s.put(s.names("domain/")[0], []byte("x")) }, 1, func(s scene) string { return s.names("domain/")[0] + ": damaged, moved or forged\n" }, "take a copy of the store from before"},

@@ -2,12 +2,14 @@
 //
 //	go run ./bench [-rounds N] [-time D] [-filter REGEXP]
 //	go run ./bench -scale [-keys N] [-rounds N] [-time D]
+//	go run ./bench -grants N [-rounds N] [-time D]
 //
 // Times mean little by themselves: machines differ, and so do the hours of one that is shared. So every way of doing a piece of work is timed in turn, round after
 // round, and what counts is the ratio of the medians. What a keyring does is always the whole of it: a role calls, a key policy decides, the key's state is
 // checked, and an audit sink counts. Everything is verified before it is timed.
 //
 // The second form compares a ring of many keys with one of ten, and tells how much memory processes hold that use them.
+// The third compares a key that has many grants with one that has ten.
 package main
 
 import (
@@ -31,14 +33,17 @@ const (
 
 func main() {
 	rounds := flag.Int("rounds", 15, "how often every case is timed; the median counts")
-	span := flag.Duration("time", 0, "how long one timing takes; by default 20ms, and 400ms with -scale")
+	span := flag.Duration("time", 0, "how long one timing takes; by default 20ms, and 400ms with -scale and -grants")
 	filter := flag.String("filter", "", "time only the cases that the `REGEXP` matches")
 	scaling := flag.Bool("scale", false, "compare a ring of many keys with one of few")
 	keys := flag.Int("keys", 100_000, "with -scale: how many keys are many")
+	granting := flag.Int("grants", 0, "compare a key of `N` grants with one of few")
 	flag.Parse()
 	child, err := reside(os.Stdout)
 	switch {
 	case child || err != nil:
+	case *granting > 0:
+		err = grants(os.Stdout, *granting, *rounds, cmp.Or(*span, scaleSpan))
 	case *scaling:
 		err = scale(os.Stdout, *keys, memoryUses, *rounds, cmp.Or(*span, scaleSpan))
 	default:

@@ -80,13 +80,13 @@ resource is neither * nor an ARN; policy variable before the fifth colon of an A
 func FuzzEvaluate(f *testing.F) {
 	g := newGenerator(1)
 	for i := range 40 {
-		f.Add(g.document(policy.Kind(i%2)), uint8(i), "kms:Decrypt", keyARN, g.pick(textPool...), g.pick(textPool...), g.pick(textPool...), uint8(i%4)|uint8(i%3)<<6)
+		f.Add(g.document(policy.Kind(i%3)), uint8(i), "kms:Decrypt", keyARN, g.pick(textPool...), g.pick(textPool...), g.pick(textPool...), uint8(i%3)|uint8(i%3)<<6)
 	}
 	for _, d := range readDecisions(f, "sharp.jsonl") {
 		f.Add(d.key.Text(), uint8(0), d.request.Action, d.request.Resource, "a", "b", "c", uint8(2))
 	}
 	f.Fuzz(func(t *testing.T, text string, who uint8, action, resource, single, tag, multi string, kind uint8) {
-		d, err := policy.Parse(text, policy.Kind(kind%2))
+		d, err := policy.Parse(text, policy.Kind(kind%64%3))
 		if err != nil || strings.ContainsFunc(action, func(c rune) bool { return c >= utf8.RuneSelf }) {
 			return // expression libraries know other letters that are equal without case
 		}
@@ -99,6 +99,13 @@ func FuzzEvaluate(f *testing.F) {
 		if kind > 127 {
 			delete(ctx, "aws:single")
 		}
-		agree(t, d, &policy.Request{Principal: requestPrincipals[int(who)%len(requestPrincipals)], Action: action, Resource: resource, Context: ctx}, ctx)
+		r := &policy.Request{Principal: requestPrincipals[int(who)%len(requestPrincipals)], Action: action, Resource: resource, Context: ctx}
+		agree(t, d, nil, r, ctx)
+		g := newGenerator(uint64(who))
+		if r.Principal.ARN != "" && r.Principal.Account != "" && r.Principal.Type != policy.RootUser {
+			r.Principal.ID = g.pick(idPool...)
+		}
+		d, bound := g.bind(d)
+		agree(t, d, bound, r, ctx)
 	})
 }

@@ -56,10 +56,11 @@ func (c naiveContext) Lookup(k policy.Key) policy.Value {
 }
 
 type naive struct {
-	t   testing.TB
-	r   *policy.Request
-	ctx naiveContext
-	v12 bool
+	t     testing.TB
+	r     *policy.Request
+	ctx   naiveContext
+	bound map[string]string // unique ids by ARN, as the document was bound to them
+	v12   bool
 }
 
 // The truth of a comparison that cannot be made.
@@ -67,7 +68,7 @@ var unclear = new(bool)
 
 func truth(b bool) *bool { return &b }
 
-func naiveEvaluate(t testing.TB, d *policy.Document, r *policy.Request, ctx naiveContext) policy.Verdict {
+func naiveEvaluate(t testing.TB, d *policy.Document, bound map[string]string, r *policy.Request, ctx naiveContext) policy.Verdict {
 	t.Helper()
 	var doc struct {
 		Version   string
@@ -80,7 +81,7 @@ func naiveEvaluate(t testing.TB, d *policy.Document, r *policy.Request, ctx naiv
 		doc.Statement = slices.Concat([]byte("["), doc.Statement, []byte("]"))
 	}
 	decode(t, string(doc.Statement), &statements)
-	n := &naive{t: t, r: r, ctx: ctx, v12: doc.Version == policy.Version2012}
+	n := &naive{t: t, r: r, ctx: ctx, bound: bound, v12: doc.Version == policy.Version2012}
 	v := policy.Verdict{Deny: policy.None, Principal: policy.None, Role: policy.None, Everyone: policy.None, Account: policy.None, Identity: policy.None}
 	set := func(field *policy.Index, i int) {
 		if *field == policy.None {
@@ -89,7 +90,7 @@ func naiveEvaluate(t testing.TB, d *policy.Document, r *policy.Request, ctx naiv
 	}
 	for i, s := range statements {
 		deny := s["Effect"] == "Deny"
-		who := n.principals(s, deny, d.Kind() == policy.IdentityPolicy)
+		who := n.principals(s, deny, d.Kind() != policy.KeyPolicy)
 		if len(who) == 0 || !n.action(s) || !n.resource(s, deny) || !n.conditions(s, deny) {
 			continue
 		}
@@ -168,6 +169,18 @@ func (n *naive) principals(s map[string]any, deny, identity bool) (ways []string
 		aws = listOf(named["Service"])
 		names = map[string][]string{"principal": {p.ARN}}
 	}
+	// Of the names that the document is bound to, it is the id that counts. A Deny goes by the ARN all the same.
+	person := map[policy.PrincipalType]string{policy.User: "principal", policy.AssumedRole: "role", policy.FederatedUser: "role"}[p.Type]
+	listed := aws
+	aws = nil
+	for _, entry := range listed {
+		if id := n.bound[entry]; id == "" || deny && !negated {
+			aws = append(aws, entry)
+		}
+		if id := n.bound[entry]; id != "" && id == p.ID && person != "" {
+			ways = append(ways, person)
+		}
+	}
 	for way, names := range names {
 		if slices.ContainsFunc(names, func(name string) bool { return name != "" && slices.Contains(aws, name) }) {
 			ways = append(ways, way)
@@ -185,8 +198,13 @@ func (n *naive) principals(s map[string]any, deny, identity bool) (ways []string
 		for _, way := range need {
 			spared = spared && slices.Contains(ways, way)
 		}
-		if p.Type == policy.AssumedRole {
-			spared = spared && slices.Contains(aws, p.Role)
+		if p.Type == policy.AssumedRole { // a provider is not the role
+			spared = spared && slices.ContainsFunc(listed, func(entry string) bool {
+				if id := n.bound[entry]; id != "" {
+					return id == p.ID
+				}
+				return entry == p.Role
+			})
 		}
 		if spared {
 			return nil

@@ -277,6 +277,29 @@ func TestComputedValues(t *testing.T) {
 	}
 }
 
+func TestValueIs(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		value      policy.Value
+		want       bool
+	}{
+		{"the text", "x", policy.Text("x"), true},
+		{"another text", "x", policy.Text("y"), false},
+		{"other case", "x", policy.Text("X"), false},
+		{"an empty text", "", policy.Text(""), true},
+		{"nothing", "", policy.Value{}, false},
+		{"one of several texts", "x", policy.Texts([]string{"x"}), false},
+		{"ambiguous", "", policy.Ambiguous(), false},
+		{"an integer", "7", policy.Int(7), false},
+		{"an integer, and no text", "", policy.Int(7), false},
+		{"a truth value", "true", policy.Bool(true), true},
+	} {
+		if got := c.value.Is(c.text); got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
 func TestAddresses(t *testing.T) {
 	for _, c := range []struct {
 		policy, request string

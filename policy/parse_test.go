@@ -200,6 +200,29 @@ func TestIdentityPolicyFaults(t *testing.T) {
 	}
 }
 
+func TestResourceControlPolicyFaults(t *testing.T) {
+	const (
+		rest      = `, "Action": "*", "Resource": "*"}`
+		everybody = "a resource control policy is for everybody: the principal must be *"
+	)
+	for _, c := range []struct{ name, text, path, message string }{
+		{"no principal", `¶{"Effect": "Deny"` + rest, "Principal", "is missing"},
+		{"account", `{"Effect": "Deny", "Principal": ¶{"AWS": "111122223333"}` + rest, "Principal", everybody},
+		{"everybody and others", `{"Effect": "Deny", "Principal": ¶{"AWS": "*", "Service": "logs.amazonaws.com"}` + rest, "Principal", everybody},
+		{"everybody in a list", `{"Effect": "Deny", "Principal": ¶{"AWS": ["*"]}` + rest, "Principal", everybody},
+		{"service", `{"Effect": "Deny", "Principal": ¶{"Service": "*"}` + rest, "Principal", everybody},
+		{"text", `{"Effect": "Deny", "Principal": ¶"everybody"` + rest, "Principal", "must be * or an object that names at least one principal"},
+		{"NotPrincipal", `{"Effect": "Deny", "NotPrincipal": ¶{"AWS": "*"}` + rest, "NotPrincipal", everybody},
+		{"NotPrincipal with Allow", `{"Effect": "Allow", "NotPrincipal": ¶{"AWS": "*"}` + rest, "NotPrincipal", "with Allow would allow everybody else; it goes with Deny only"},
+		{"no action", `¶{"Effect": "Deny", "Principal": "*", "Resource": "*"}`, "Action", "is missing"},
+		{"no resource", `¶{"Effect": "Deny", "Principal": "*", "Action": "*"}`, "Resource", "is missing"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			wantFault(t, policy.ResourceControlPolicy, `{"Statement": `+c.text+`}`, "Statement."+c.path, c.message)
+		})
+	}
+}
+
 func refused(t *testing.T, text string) {
 	t.Helper()
 	if _, err := policy.Parse(text, policy.KeyPolicy); err == nil {

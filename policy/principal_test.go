@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -94,6 +95,121 @@ func TestPrincipals(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A document that is bound to ids allows nobody who has only the name, and still denies them.
+func TestBoundPrincipals(t *testing.T) {
+	const (
+		alice   = `"arn:aws:iam::111122223333:user/a"`
+		role    = `"arn:aws:iam::111122223333:role/r"`
+		s1      = `"arn:aws:sts::111122223333:assumed-role/r/s1"`
+		account = `"111122223333"`
+	)
+	unique := func(arn string) string {
+		return map[string]string{
+			"arn:aws:iam::111122223333:user/a": "AIDAALICE", "arn:aws:iam::111122223333:role/r": "AROAROLE",
+			"arn:aws:sts::111122223333:assumed-role/r/s1": "AROASESSION", "111122223333": "ACCOUNT", "*": "EVERYBODY",
+		}[arn]
+	}
+	with := func(p policy.Principal, id string) policy.Principal {
+		p.ID = id
+		return p
+	}
+	person, byRole := policy.ByPrincipal, policy.ByRole
+	for _, c := range []struct {
+		name, listed string
+		by           policy.Principal
+		allow, deny  policy.Way
+	}{
+		{"user", alice, with(user("a"), "AIDAALICE"), person, person},
+		{"user made again", alice, with(user("a"), "AIDAAGAIN"), 0, person},
+		{"user of unknown id", alice, user("a"), 0, person},
+		{"user who is renamed", alice, with(user("ops/a"), "AIDAALICE"), person, person},
+		{"other user", alice, with(user("b"), "AIDABOB"), 0, 0},
+		{"user who has no id yet", `"arn:aws:iam::111122223333:user/b"`, with(user("b"), "AIDABOB"), person, person},
+		{"session of a role", role, with(session("r", "s1"), "AROAROLE"), byRole, byRole},
+		{"session of a role made again", role, with(session("r", "s1"), "AROAAGAIN"), 0, byRole},
+		{"session of unknown id", role, session("r", "s1"), 0, byRole},
+		{"session of a role that is moved", role, with(session("p/r", "s1"), "AROAROLE"), byRole, byRole},
+		{"session by its own name", s1, with(session("r", "s1"), "AROAAGAIN"), person, person},
+		{"federated user of a user", alice, with(federated("f1", "a"), "AIDAALICE"), byRole, byRole},
+		{"federated user of a user made again", alice, with(federated("f1", "a"), "AIDAAGAIN"), 0, byRole},
+		{"member of an account", account, with(user("a"), "AIDAAGAIN"), policy.ByAccount, policy.ByAccount},
+		{"root user", account, root(), policy.ByAccount, policy.ByAccount},
+		{"everybody", `"*"`, with(user("a"), "AIDAAGAIN"), policy.ByEveryone, policy.ByEveryone},
+		{"id of one and ARN of another", alice + "," + role, with(user("a"), "AROAROLE"), person, person},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := &policy.Request{Principal: c.by, Action: "kms:Decrypt", Resource: keyARN}
+			for effect, want := range map[policy.Effect]policy.Way{policy.Allow: c.allow, policy.Deny: c.deny} {
+				unbound := parse(t, policy.KeyPolicy, `{"Statement": {"Effect": "`+effect.String()+`", "Principal": {"AWS": [`+c.listed+`]}, "Action": "*", "Resource": "*"}}`)
+				before := unbound.Explain(r)[0].Ways
+				bound := unbound.Bind(unique)
+				if got := bound.Explain(r)[0].Ways; got != want {
+					t.Errorf("%v: ways %b, want %b", effect, got, want)
+				}
+				if diff := cmp.Diff(verdictOf(effect, want), bound.Evaluate(r)); diff != "" {
+					t.Errorf("%v: %s", effect, diff)
+				}
+				if after := unbound.Explain(r)[0].Ways; after != before {
+					t.Errorf("%v: the document that was bound has changed: ways %b, before %b", effect, after, before)
+				}
+				if again := bound.Bind(func(string) string { return "" }); again.Explain(r)[0].Ways != before {
+					t.Errorf("%v: bound to nothing it is not what it was", effect)
+				}
+				if bound.Text() != unbound.Text() || !slices.Equal(slices.Collect(bound.Principals()), slices.Collect(unbound.Principals())) {
+					t.Errorf("%v: another text, or other principals", effect)
+				}
+			}
+		})
+	}
+	for _, c := range []struct {
+		name   string
+		by     policy.Principal
+		denied bool
+	}{
+		{"user", with(user("a"), "AIDAALICE"), false},
+		{"user made again", with(user("a"), "AIDAAGAIN"), true},
+		{"user of unknown id", user("a"), true},
+		{"session", with(session("r", "s1"), "AROAROLE"), false},
+		{"session of a role made again", with(session("r", "s1"), "AROAAGAIN"), true},
+		{"session of unknown id", session("r", "s1"), true},
+	} {
+		t.Run("NotPrincipal, "+c.name, func(t *testing.T) {
+			d := parse(t, policy.KeyPolicy, `{"Statement": {"Effect": "Deny", "NotPrincipal": {"AWS": [`+account+`,`+alice+`,`+role+`,`+s1+`]}, "Action": "*", "Resource": "*"}}`)
+			if got := d.Bind(unique).Evaluate(&policy.Request{Principal: c.by, Action: "kms:Decrypt", Resource: keyARN}).Deny.Found(); got != c.denied {
+				t.Errorf("denied: %v, want %v", got, c.denied)
+			}
+		})
+	}
+}
+
+// A resource control policy is about whoever asks, and about nobody in particular.
+func TestResourceControlPolicy(t *testing.T) {
+	for _, by := range append(slices.Clone(requestPrincipals), withBoundary(service("logs.amazonaws.com"))) {
+		r := &policy.Request{Principal: by, Action: "kms:Decrypt", Resource: keyARN}
+		for _, effect := range effects {
+			for _, who := range []string{`"*"`, `{"AWS": "*"}`} {
+				d := parse(t, policy.ResourceControlPolicy, `{"Statement": {"Effect": "`+effect.String()+`", "Principal": `+who+`, "Action": "kms:*", "Resource": "*"}}`)
+				if got := d.Evaluate(r); got != verdictOf(effect, policy.ByIdentity) {
+					t.Errorf("%v of %s by %+v: %+v", effect, who, by, got)
+				}
+			}
+		}
+	}
+}
+
+func TestIsPrincipalARN(t *testing.T) {
+	for s, want := range map[string]bool{
+		"arn:aws:iam::111122223333:root": true, "arn:aws:iam::111122223333:user/a": true, "arn:aws:iam::111122223333:role/p/r": true,
+		"arn:aws:sts::111122223333:assumed-role/r/s1": true, "arn:aws:sts::111122223333:federated-user/f1": true,
+		"": false, "*": false, "111122223333": false, "arn:aws:iam::111122223333:user/*": false, "arn:aws:iam::111122223333:group/g": false,
+		"arn:aws:iam::111122223333:saml-provider/Okta": false, "logs.amazonaws.com": false, "AIDAEXAMPLE": false, keyARN: false,
+	} {
+		if got := policy.IsPrincipalARN(s); got != want {
+			t.Errorf("%q: %v, want %v", s, got, want)
+		}
 	}
 }
 

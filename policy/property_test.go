@@ -49,6 +49,8 @@ var (
 		withBoundary(session("r", "s1")), withProvider(session("q", "s1"), "accounts.google.com"), federated("f1", "a"), federated("f2", "b"), service("logs.amazonaws.com"),
 		service("ecs.amazonaws.com"),
 	}
+	// idPool has the unique ids of callers, of whom some have been made again under a name that somebody had before.
+	idPool  = []string{"", "AIDAFIRST", "AIDASECOND", "AROAFIRST", "AROASECOND"}
 	keyPool = []string{"aws:Single", "AWS:single", "aws:multi", "aws:missing", "aws:x/Tag", "aws:X/tag", "kms:EncryptionContext:aws:s3:arn"}
 	// textPool is for values of requests and of text operators alike.
 	textPool = []string{
@@ -83,11 +85,29 @@ func (g generator) document(kind policy.Kind) string {
 	return string(text)
 }
 
+// bind returns d bound to ids, and the ids by ARN. Sessions are offered one too, and must not be bound to it.
+func (g generator) bind(d *policy.Document) (*policy.Document, map[string]string) {
+	bound, offered := map[string]string{}, map[string]string{}
+	for _, arn := range principalPool {
+		offered[arn] = g.pick(idPool...)
+		if strings.Contains(arn, ":user/") || strings.Contains(arn, ":role/") {
+			bound[arn] = offered[arn]
+		}
+	}
+	return d.Bind(func(arn string) string { return offered[arn] }), bound
+}
+
 func (g generator) statement(kind policy.Kind) map[string]any {
 	s := map[string]any{"Effect": g.pick("Allow", "Allow", "Deny")}
 	s[g.pick("Action", "Action", "Action", "NotAction")] = g.some(actionPool...)
 	s[g.pick("Resource", "Resource", "Resource", "NotResource")] = g.some(resourcePool...)
-	if kind == policy.KeyPolicy {
+	switch kind {
+	case policy.ResourceControlPolicy:
+		s["Principal"] = "*"
+		if g.IntN(2) == 0 {
+			s["Principal"] = map[string]any{"AWS": "*"}
+		}
+	case policy.KeyPolicy:
 		switch {
 		case s["Effect"] == "Deny" && g.IntN(2) == 0:
 			list := []any{principalPool[1+g.IntN(2)]}
@@ -149,16 +169,20 @@ func (g generator) context() naiveContext {
 
 func (g generator) request() (*policy.Request, naiveContext) {
 	ctx := g.context()
+	p := requestPrincipals[g.IntN(len(requestPrincipals))]
+	if p.Type == policy.User || p.Type == policy.AssumedRole || p.Type == policy.FederatedUser {
+		p.ID = g.pick(idPool...)
+	}
 	return &policy.Request{
-		Principal: requestPrincipals[g.IntN(len(requestPrincipals))],
+		Principal: p,
 		Action:    g.pick("kms:Decrypt", "kms:Encrypt", "kms:DescribeKey", "s3:GetObject", ""),
 		Resource:  g.pick(keyARN, keyARN, "*", "arn:aws:s3:::b/c:d", "arn:aws:kms:us-east-1:444455556666:alias/x", "arn:aws:kms:x", "nonsense"),
 		Context:   ctx,
 	}, ctx
 }
 
-// agree checks that the matcher, its explanation and the naive matcher say the same.
-func agree(t testing.TB, d *policy.Document, r *policy.Request, ctx naiveContext) policy.Verdict {
+// agree checks that the matcher, its explanation and the naive matcher say the same of a document that is bound to ids.
+func agree(t testing.TB, d *policy.Document, bound map[string]string, r *policy.Request, ctx naiveContext) policy.Verdict {
 	t.Helper()
 	v := d.Evaluate(r)
 	asked := &counted{Context: ctx}
@@ -169,8 +193,8 @@ func agree(t testing.TB, d *policy.Document, r *policy.Request, ctx naiveContext
 	}
 	lasting := v.Lasting
 	v.Lasting = false // the naive matcher and the explanation do not say
-	if want := naiveEvaluate(t, d, r, ctx); v != want {
-		t.Fatalf("Evaluate differs from the naive matcher (-naive +Evaluate): %s\n%s\n%+v", cmp.Diff(want, v), d.Text(), *r)
+	if want := naiveEvaluate(t, d, bound, r, ctx); v != want {
+		t.Fatalf("Evaluate differs from the naive matcher (-naive +Evaluate): %s\n%s\n%v\n%+v", cmp.Diff(want, v), d.Text(), bound, *r)
 	}
 	explained := policy.Verdict{Deny: policy.None, Principal: policy.None, Role: policy.None, Everyone: policy.None, Account: policy.None, Identity: policy.None}
 	traces := d.Explain(r)
@@ -212,12 +236,23 @@ func (c *counted) Lookup(k policy.Key) policy.Value {
 func TestEvaluateAgreesWithNaiveMatcher(t *testing.T) {
 	g := newGenerator(20260301)
 	fields := map[string]int{}
-	for i := range 4000 {
-		kind := policy.Kind(i % 2)
-		d := parse(t, kind, g.document(kind))
+	kinds := []policy.Kind{policy.KeyPolicy, policy.KeyPolicy, policy.IdentityPolicy, policy.ResourceControlPolicy}
+	for i := range 4800 {
+		kind := kinds[i%len(kinds)]
+		unbound := parse(t, kind, g.document(kind))
+		d, bound := unbound, map[string]string(nil)
+		if i%3 > 0 {
+			d, bound = g.bind(unbound)
+		}
 		for range 3 {
 			r, ctx := g.request()
-			v := agree(t, d, r, ctx)
+			v := agree(t, d, bound, r, ctx)
+			if u := unbound.Evaluate(r); u != v {
+				fields["changed by ids"]++
+			}
+			if kind == policy.ResourceControlPolicy && (v.Deny.Found() || v.Identity.Found()) {
+				fields["resource control"]++
+			}
 			switch allowed := v.Principal.Found() || v.Role.Found() || v.Everyone.Found() || v.Account.Found() || v.Identity.Found(); {
 			case v.Deny.Found() || !allowed:
 			case v.Lasting:
@@ -234,7 +269,7 @@ func TestEvaluateAgreesWithNaiveMatcher(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"deny", "principal", "role", "everyone", "account", "identity", "lasting", "passing"} {
+	for _, name := range []string{"deny", "principal", "role", "everyone", "account", "identity", "lasting", "passing", "changed by ids", "resource control"} {
 		if fields[name] < 100 {
 			t.Errorf("%s was found %d times only: the generator no longer tests it", name, fields[name])
 		}
@@ -246,7 +281,7 @@ func TestEvaluateAgreesWithNaiveMatcher(t *testing.T) {
 func TestOrderAndDenies(t *testing.T) {
 	g := newGenerator(7)
 	for i := range 1500 {
-		kind := policy.Kind(i % 2)
+		kind := policy.Kind(i % 3)
 		var statements []string
 		for range 4 {
 			text, _ := json.Marshal(g.statement(kind))

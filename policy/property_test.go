@@ -114,6 +114,9 @@ func (g generator) statement(kind policy.Kind) map[string]any {
 			for range g.IntN(5) {
 				list = append(list, principalPool[1+g.IntN(len(principalPool)-1)])
 			}
+			if g.IntN(2) == 0 { // all names of a caller, who is exempt by nothing less
+				list = append(list, "arn:aws:iam::111122223333:root", "arn:aws:iam::111122223333:user/a", "arn:aws:iam::111122223333:role/r", "arn:aws:sts::111122223333:assumed-role/r/s1")
+			}
 			s["NotPrincipal"] = map[string]any{"AWS": list, "Service": "logs.amazonaws.com"}
 		case g.IntN(4) == 0:
 			s["Principal"] = "*"

@@ -52,13 +52,11 @@ func (c *core) parseKeyPolicy(text string) (*PolicyDocument, error) {
 	}
 	doc, err := c.compile(text, nil)
 	if err != nil {
-		return nil, &fault{code: ErrMalformedPolicy, message: err.Error(), cause: err}
-	}
-	for c := range doc.Conditions() {
-		if c.Operator.Set == policy.ForAllValues && slices.Contains([]string{"kms:encryptioncontext", "aws:requesttag"}, c.Key.Name) {
-			return nil, faultf(ErrMalformedPolicy, "OverlyPermissiveCondition: Using the ForAllValues set operator with a single-valued condition key "+
-				"matches requests without the key or with an empty value (Statement[%d])", c.Statement)
+		message := err.Error()
+		if s, ok := errors.AsType[*policy.SyntaxError](err); ok && strings.HasPrefix(s.Message, "OverlyPermissiveCondition: ") { // AWS KMS's text begins with it
+			message = s.Message + " (" + s.Path + ")"
 		}
+		return nil, &fault{code: ErrMalformedPolicy, message: message, cause: err}
 	}
 	return doc, nil
 }

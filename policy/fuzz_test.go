@@ -70,7 +70,8 @@ must be an object; unknown element; names are compared with case; is missing; mu
 an identity policy names no principals; with Allow would allow everybody else; it goes with Deny only; must be * or an object that names at least one principal;
 * exempts everybody, so that the statement denies nobody; must be * or a service and a name, such as kms:Decrypt; cannot stand beside Principal;
 cannot stand beside Action; cannot stand beside Resource; unknown operator; names are compared with case; must be an object with at least one condition key;
-malformed condition key; condition key appears twice; keys are compared without case; must be a string or a list of strings; must not be empty;
+malformed condition key; condition key appears twice; keys are compared without case;
+OverlyPermissiveCondition: Using the ForAllValues set operator with a single-valued condition key matches requests without the key or with an empty value; must be a string or a list of strings; must not be empty;
 must be a value or a list of values; value is not a decimal number; value is neither an ISO 8601 date nor seconds since 1970;
 value is neither an IP address nor a CIDR block; value is neither true nor false; value is not canonical base64; malformed policy variable;
 malformed service name; malformed identity provider; malformed canonical user id; unknown type of principal: AWS, Service, Federated or CanonicalUser;

@@ -243,6 +243,9 @@ func (p *parser) conditions(s *statement, block node, path string) {
 				p.faultAt(m.off, path, "malformed condition key")
 			case seen[key.folded()]:
 				p.faultAt(m.off, path, "condition key appears twice; keys are compared without case")
+			case p.doc.kind == KeyPolicy && op.Set == ForAllValues && overlyPermissive[key.Name]:
+				p.faultAt(m.off, path, "OverlyPermissiveCondition: Using the ForAllValues set operator with a single-valued condition key "+
+					"matches requests without the key or with an empty value")
 			}
 			seen[key.folded()] = true
 			c := condition{operator: op, comparison: compare, key: key, name: m.name}
@@ -251,6 +254,10 @@ func (p *parser) conditions(s *statement, block node, path string) {
 		}
 	}
 }
+
+// overlyPermissive are the keys with a free part that AWS KMS refuses under ForAllValues, by their fixed part: they have a single value, and whoever leaves it out
+// meets the condition.
+var overlyPermissive = map[string]bool{"kms:encryptioncontext": true, "aws:requesttag": true}
 
 // texts hands add the string that n is or each of those in the list that it is, and notes what add finds wrong.
 func (p *parser) texts(n node, path string, add func(node) string) {

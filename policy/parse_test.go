@@ -223,6 +223,34 @@ func TestResourceControlPolicyFaults(t *testing.T) {
 	}
 }
 
+// Whoever leaves out a pair of the encryption context, or a tag, meets ForAllValues on it. AWS KMS refuses such key policies, and accepts the identity policies.
+func TestOverlyPermissiveConditions(t *testing.T) {
+	const message = "OverlyPermissiveCondition: Using the ForAllValues set operator with a single-valued condition key matches requests without the key or with an empty value"
+	document := func(principal, operator, key string) string {
+		return `{"Statement": {"Effect": "Deny", ` + principal + `"Action": "*", "Resource": "*", "Condition": {"` + operator + `": {¶"` + key + `": "x"}}}}`
+	}
+	const everybody = `"Principal": "*", `
+	for _, c := range []struct{ operator, key string }{
+		{"ForAllValues:StringEquals", "kms:EncryptionContext:App"}, {"ForAllValues:StringNotLikeIfExists", "KMS:ENCRYPTIONCONTEXT:App"},
+		{"ForAllValues:StringEquals", "aws:RequestTag/App"}, {"ForAllValues:ArnEquals", "AWS:requesttag/App"},
+	} {
+		t.Run(c.operator+" "+c.key, func(t *testing.T) {
+			wantFault(t, policy.KeyPolicy, document(everybody, c.operator, c.key), "Statement.Condition."+c.operator, message)
+			text, _, _ := at(t, document(everybody, c.operator, c.key))
+			parse(t, policy.ResourceControlPolicy, text)
+			text, _, _ = at(t, document("", c.operator, c.key))
+			parse(t, policy.IdentityPolicy, text)
+		})
+	}
+	for _, c := range []struct{ operator, key string }{
+		{"ForAllValues:StringEquals", "kms:EncryptionContextKeys"}, {"ForAllValues:StringEquals", "aws:TagKeys"}, {"ForAllValues:StringEquals", "aws:PrincipalTag/App"},
+		{"ForAnyValue:StringEquals", "kms:EncryptionContext:App"}, {"StringEquals", "aws:RequestTag/App"},
+	} {
+		text, _, _ := at(t, document(everybody, c.operator, c.key))
+		parse(t, policy.KeyPolicy, text)
+	}
+}
+
 func refused(t *testing.T, text string) {
 	t.Helper()
 	if _, err := policy.Parse(text, policy.KeyPolicy); err == nil {
@@ -385,7 +413,7 @@ func TestAccepted(t *testing.T) {
 func TestDocument(t *testing.T) {
 	const text = `{"Version": "2012-10-17", "Id": "x", "Statement": [
 		{"Sid": "a", "Effect": "Allow", "Principal": {"AWS": ["111122223333", "*"], "Service": "logs.amazonaws.com"}, "Action": "*", "Resource": "*", "Condition": {
-			"ForAllValues:StringEqualsIfExists": {"kms:EncryptionContext:aws:s3:arn": ["x"], "KMS:ViaService": "y"}, "Bool": {"aws:PrincipalTag/Team/Red": true}}},
+			"ForAnyValue:StringEqualsIfExists": {"kms:EncryptionContext:aws:s3:arn": ["x"], "KMS:ViaService": "y"}, "Bool": {"aws:PrincipalTag/Team/Red": true}}},
 		{"Effect": "Deny", "NotPrincipal": {"AWS": "arn:aws:iam::111122223333:root"}, "Action": "*", "Resource": "*", "Condition": {"ForAnyValue:NumericEquals": {"aws:x": 1}}},
 		{"Sid": "c", "Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*"}]}`
 	d := parse(t, policy.KeyPolicy, text)
@@ -396,8 +424,8 @@ func TestDocument(t *testing.T) {
 		t.Error("Sid or Effect")
 	}
 	conditions := []policy.ConditionRef{
-		{Statement: 0, Operator: policy.Operator{Set: policy.ForAllValues, Base: "StringEquals", IfExists: true}, Key: policy.Key{Name: "kms:encryptioncontext", Part: "aws:s3:arn"}},
-		{Statement: 0, Operator: policy.Operator{Set: policy.ForAllValues, Base: "StringEquals", IfExists: true}, Key: policy.Key{Name: "kms:viaservice"}},
+		{Statement: 0, Operator: policy.Operator{Set: policy.ForAnyValue, Base: "StringEquals", IfExists: true}, Key: policy.Key{Name: "kms:encryptioncontext", Part: "aws:s3:arn"}},
+		{Statement: 0, Operator: policy.Operator{Set: policy.ForAnyValue, Base: "StringEquals", IfExists: true}, Key: policy.Key{Name: "kms:viaservice"}},
 		{Statement: 0, Operator: policy.Operator{Base: "Bool"}, Key: policy.Key{Name: "aws:principaltag", Part: "Team/Red"}},
 		{Statement: 1, Operator: policy.Operator{Set: policy.ForAnyValue, Base: "NumericEquals"}, Key: policy.Key{Name: "aws:x"}},
 	}
@@ -420,7 +448,7 @@ func TestDocument(t *testing.T) {
 	for range d.Principals() {
 		break
 	}
-	for i, want := range []string{"ForAllValues:StringEqualsIfExists", "ForAllValues:StringEqualsIfExists", "Bool", "ForAnyValue:NumericEquals"} {
+	for i, want := range []string{"ForAnyValue:StringEqualsIfExists", "ForAnyValue:StringEqualsIfExists", "Bool", "ForAnyValue:NumericEquals"} {
 		if got := conditions[i].Operator.String(); got != want {
 			t.Errorf("operator %s, want %s", got, want)
 		}

@@ -136,7 +136,11 @@ func (g generator) statement(kind policy.Kind) map[string]any {
 				pool = values
 			}
 		}
-		block[operator] = map[string]any{g.pick(keyPool...): g.some(pool...)}
+		key := g.pick(keyPool...)
+		if kind == policy.KeyPolicy && strings.HasPrefix(operator, "ForAllValues:") && strings.HasPrefix(key, "kms:EncryptionContext:") {
+			key = "aws:missing" // a key policy with the other one is refused
+		}
+		block[operator] = map[string]any{key: g.some(pool...)}
 	}
 	if len(block) > 0 {
 		s["Condition"] = block

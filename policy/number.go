@@ -103,3 +103,5 @@ func allDigits(s string) bool {
 	}
 	return s != ""
 }
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }

@@ -56,7 +56,7 @@ func (p *parser) faultAt(off int, path, message string) {
 	}
 }
 
-func (p *parser) fault(n node, path, message string) { p.faultAt(n.off, path, message) }
+func (p *parser) fault(n node, path, message string) { p.faultAt(n.Off, path, message) }
 
 func (p *parser) document(root node) {
 	if p.doc.kind > ResourceControlPolicy {
@@ -67,25 +67,25 @@ func (p *parser) document(root node) {
 	if elements == nil {
 		return
 	}
-	if version := elements["Version"]; version.kind != noNode {
-		if version.kind != stringNode || version.text != Version2008 && version.text != Version2012 {
+	if version := elements["Version"]; version.Kind != noNode {
+		if version.Kind != stringNode || version.Text != Version2008 && version.Text != Version2012 {
 			p.fault(version, "Version", "must be 2008-10-17 or 2012-10-17")
 		}
-		p.doc.version = version.text
+		p.doc.version = version.Text
 	}
-	if id := elements["Id"]; id.kind != noNode && id.kind != stringNode {
+	if id := elements["Id"]; id.Kind != noNode && id.Kind != stringNode {
 		p.fault(id, "Id", "must be a string")
 	}
 	list := elements["Statement"]
 	switch {
-	case list.kind == noNode:
+	case list.Kind == noNode:
 		p.fault(root, "", "Statement is missing")
-	case list.kind == objectNode:
+	case list.Kind == objectNode:
 		p.statement(list, "Statement")
-	case list.kind != listNode || len(list.items) == 0:
+	case list.Kind != listNode || len(list.Items) == 0:
 		p.fault(list, "Statement", "must be a statement or a list of at least one")
 	}
-	for i, n := range list.items {
+	for i, n := range list.Items {
 		p.statement(n, fmt.Sprintf("Statement[%d]", i))
 	}
 }
@@ -101,17 +101,17 @@ func (p *parser) statement(n node, path string) {
 	s.sid = p.sid(elements["Sid"], path+"Sid")
 	effect := elements["Effect"]
 	switch {
-	case effect.kind == noNode:
+	case effect.Kind == noNode:
 		p.fault(n, path+"Effect", "is missing")
-	case effect.kind == stringNode && effect.text == "Allow":
+	case effect.Kind == stringNode && effect.Text == "Allow":
 		s.effect = Allow
-	case effect.kind != stringNode || effect.text != "Deny":
+	case effect.Kind != stringNode || effect.Text != "Deny":
 		p.fault(effect, path+"Effect", "must be Allow or Deny")
 	}
 	p.principals(&s, n, elements, path)
 	p.actions(&s, n, elements, path)
 	p.resources(&s, n, elements, path)
-	if condition := elements["Condition"]; condition.kind != noNode {
+	if condition := elements["Condition"]; condition.Kind != noNode {
 		p.conditions(&s, condition, path+"Condition")
 	}
 	if p.met > before {
@@ -125,21 +125,21 @@ func (p *parser) statement(n node, path string) {
 // sid checks that no other statement has the same Sid. Several may have an empty one, which is none.
 func (p *parser) sid(n node, path string) string {
 	switch {
-	case n.kind == noNode:
+	case n.Kind == noNode:
 		return ""
-	case n.kind != stringNode:
+	case n.Kind != stringNode:
 		p.fault(n, path, "must be a string")
-	case p.sids[n.text]:
+	case p.sids[n.Text]:
 		p.fault(n, path, "another statement has the same Sid")
-	case n.text != "":
-		p.sids[n.text] = true
+	case n.Text != "":
+		p.sids[n.Text] = true
 	}
-	return n.text
+	return n.Text
 }
 
 func (p *parser) principals(s *statement, n node, elements map[string]node, path string) {
 	named, name := p.either(n, elements, path, "Principal", p.doc.kind != IdentityPolicy)
-	if named.kind == noNode {
+	if named.Kind == noNode {
 		return
 	}
 	path += name
@@ -151,21 +151,21 @@ func (p *parser) principals(s *statement, n node, elements map[string]node, path
 	if s.notPrincipal && s.effect == Allow {
 		p.fault(named, path, "with Allow would allow everybody else; it goes with Deny only")
 	}
-	if named.kind == stringNode && named.text == "*" {
-		named = node{kind: objectNode, off: named.off, members: []member{{name: "AWS", off: named.off, value: named}}}
+	if named.Kind == stringNode && named.Text == "*" {
+		named = node{Kind: objectNode, Off: named.Off, Members: []member{{Name: "AWS", Off: named.Off, Value: named}}}
 	}
-	if named.kind != objectNode || len(named.members) == 0 {
+	if named.Kind != objectNode || len(named.Members) == 0 {
 		p.fault(named, path, "must be * or an object that names at least one principal")
 		return
 	}
-	if p.doc.kind == ResourceControlPolicy && (s.notPrincipal || len(named.members) != 1 || named.members[0].name != "AWS" || named.members[0].value.text != "*") {
+	if p.doc.kind == ResourceControlPolicy && (s.notPrincipal || len(named.Members) != 1 || named.Members[0].Name != "AWS" || named.Members[0].Value.Text != "*") {
 		p.fault(named, path, "a resource control policy is for everybody: the principal must be *")
 		return
 	}
-	for _, m := range named.members {
-		p.texts(m.value, path, func(n node) string {
-			s.principals.refs = append(s.principals.refs, PrincipalRef{Type: m.name, Value: n.text})
-			return s.principals.add(m.name, n.text)
+	for _, m := range named.Members {
+		p.texts(m.Value, path, func(n node) string {
+			s.principals.refs = append(s.principals.refs, PrincipalRef{Type: m.Name, Value: n.Text})
+			return s.principals.add(m.Name, n.Text)
 		})
 	}
 	if s.notPrincipal && s.effect == Deny && s.principals.everyone {
@@ -175,14 +175,14 @@ func (p *parser) principals(s *statement, n node, elements map[string]node, path
 
 func (p *parser) actions(s *statement, n node, elements map[string]node, path string) {
 	list, name := p.either(n, elements, path, "Action", s.identity)
-	if list.kind == noNode {
+	if list.Kind == noNode {
 		return
 	}
 	if s.notAction = name == "NotAction"; s.notAction {
 		s.initials = anyInitial
 	}
 	p.texts(list, path+name, func(n node) string {
-		a, ok := parseAction(n.text)
+		a, ok := parseAction(n.Text)
 		s.actions = append(s.actions, a)
 		s.initials |= a.initials
 		return unless(ok, "must be * or a service and a name, such as kms:Decrypt")
@@ -191,12 +191,12 @@ func (p *parser) actions(s *statement, n node, elements map[string]node, path st
 
 func (p *parser) resources(s *statement, n node, elements map[string]node, path string) {
 	list, name := p.either(n, elements, path, "Resource", s.identity)
-	if list.kind == noNode {
+	if list.Kind == noNode {
 		return
 	}
 	s.notResource = name == "NotResource"
 	p.texts(list, path+name, func(n node) string {
-		r, message := parseResource(n.text, p.variables())
+		r, message := parseResource(n.Text, p.variables())
 		s.resources = append(s.resources, r)
 		s.everyResource = s.everyResource || r.every && !s.notResource
 		return message
@@ -209,47 +209,47 @@ func (p *parser) variables() bool { return p.doc.version == Version2012 }
 func (p *parser) either(n node, elements map[string]node, path, name string, required bool) (node, string) {
 	plain, not := elements[name], elements["Not"+name]
 	switch {
-	case plain.kind != noNode && not.kind != noNode:
+	case plain.Kind != noNode && not.Kind != noNode:
 		p.fault(not, path+"Not"+name, "cannot stand beside "+name)
-	case not.kind != noNode:
+	case not.Kind != noNode:
 		return not, "Not" + name
-	case plain.kind == noNode && required:
+	case plain.Kind == noNode && required:
 		p.fault(n, path+name, "is missing")
 	}
 	return plain, name
 }
 
 func (p *parser) conditions(s *statement, block node, path string) {
-	if block.kind != objectNode {
+	if block.Kind != objectNode {
 		p.fault(block, path, "must be an object")
 		return
 	}
-	for _, m := range block.members {
-		op, compare, ok := parseOperator(m.name)
+	for _, m := range block.Members {
+		op, compare, ok := parseOperator(m.Name)
 		if !ok {
-			p.faultAt(m.off, path, "unknown operator; names are compared with case")
+			p.faultAt(m.Off, path, "unknown operator; names are compared with case")
 			continue
 		}
-		path := path + "." + m.name
-		if m.value.kind != objectNode || len(m.value.members) == 0 {
-			p.fault(m.value, path, "must be an object with at least one condition key")
+		path := path + "." + m.Name
+		if m.Value.Kind != objectNode || len(m.Value.Members) == 0 {
+			p.fault(m.Value, path, "must be an object with at least one condition key")
 			continue
 		}
 		seen := map[Key]bool{}
-		for _, m := range m.value.members {
-			key, ok := parseKey(m.name)
+		for _, m := range m.Value.Members {
+			key, ok := parseKey(m.Name)
 			switch {
 			case !ok:
-				p.faultAt(m.off, path, "malformed condition key")
+				p.faultAt(m.Off, path, "malformed condition key")
 			case seen[key.folded()]:
-				p.faultAt(m.off, path, "condition key appears twice; keys are compared without case")
+				p.faultAt(m.Off, path, "condition key appears twice; keys are compared without case")
 			case p.doc.kind == KeyPolicy && op.Set == ForAllValues && overlyPermissive[key.Name]:
-				p.faultAt(m.off, path, "OverlyPermissiveCondition: Using the ForAllValues set operator with a single-valued condition key "+
+				p.faultAt(m.Off, path, "OverlyPermissiveCondition: Using the ForAllValues set operator with a single-valued condition key "+
 					"matches requests without the key or with an empty value")
 			}
 			seen[key.folded()] = true
-			c := condition{operator: op, comparison: compare, key: key, name: m.name}
-			p.values(m.value, path, func(n node) string { return c.add(n.text, p.variables()) })
+			c := condition{operator: op, comparison: compare, key: key, name: m.Name}
+			p.values(m.Value, path, func(n node) string { return c.add(n.Text, p.variables()) })
 			s.conditions = append(s.conditions, c)
 		}
 	}
@@ -262,7 +262,7 @@ var overlyPermissive = map[string]bool{"kms:encryptioncontext": true, "aws:reque
 // texts hands add the string that n is or each of those in the list that it is, and notes what add finds wrong.
 func (p *parser) texts(n node, path string, add func(node) string) {
 	p.values(n, path, func(n node) string {
-		if n.kind != stringNode {
+		if n.Kind != stringNode {
 			return "must be a string or a list of strings"
 		}
 		return add(n)
@@ -271,12 +271,12 @@ func (p *parser) texts(n node, path string, add func(node) string) {
 
 // values is texts for values that may also be numbers and booleans.
 func (p *parser) values(n node, path string, add func(node) string) {
-	if n.kind == listNode && len(n.items) == 0 {
+	if n.Kind == listNode && len(n.Items) == 0 {
 		p.fault(n, path, "must not be empty")
 	}
-	for _, n := range n.list() {
+	for _, n := range listOf(n) {
 		message := "must be a value or a list of values"
-		switch n.kind {
+		switch n.Kind {
 		case stringNode, numberNode, boolNode:
 			message = add(n)
 		}
@@ -286,27 +286,27 @@ func (p *parser) values(n node, path string, add func(node) string) {
 	}
 }
 
-// list returns what n holds, or n alone if it is no list.
-func (n node) list() []node {
-	if n.kind == listNode {
-		return n.items
+// listOf returns what n holds, or n alone if it is no list.
+func listOf(n node) []node {
+	if n.Kind == listNode {
+		return n.Items
 	}
 	return []node{n}
 }
 
 // elements returns the members of an object whose names are known, or nil if n is none.
 func (p *parser) elements(n node, path string, known ...string) map[string]node {
-	if n.kind != objectNode {
+	if n.Kind != objectNode {
 		p.fault(n, path, "must be an object")
 		return nil
 	}
-	elements := make(map[string]node, len(n.members))
-	for _, m := range n.members {
-		if !slices.Contains(known, m.name) {
-			p.faultAt(m.off, path, "unknown element; names are compared with case")
+	elements := make(map[string]node, len(n.Members))
+	for _, m := range n.Members {
+		if !slices.Contains(known, m.Name) {
+			p.faultAt(m.Off, path, "unknown element; names are compared with case")
 			continue
 		}
-		elements[m.name] = m.value
+		elements[m.Name] = m.Value
 	}
 	return elements
 }

@@ -2,8 +2,8 @@ package policy
 
 import (
 	"fmt"
-	"strings"
-	"unicode/utf8"
+
+	"github.com/claviger/kms/internal/strictjson"
 )
 
 // A SyntaxError says where and why [Parse] refused a document. It never repeats the document: Path and Message are made of words of the language only.
@@ -23,11 +23,6 @@ func (e *SyntaxError) Error() string {
 
 // faultAt makes the error for the token at byte offset off of text.
 func faultAt(text string, off int, path, message string) *SyntaxError {
-	before := text[:min(off, len(text))]
-	return &SyntaxError{
-		Line:    1 + strings.Count(before, "\n"),
-		Column:  1 + utf8.RuneCountInString(before[1+strings.LastIndexByte(before, '\n'):]),
-		Path:    path,
-		Message: message,
-	}
+	line, column := strictjson.Position(text, off)
+	return &SyntaxError{Line: line, Column: column, Path: path, Message: message}
 }

@@ -11,7 +11,7 @@
 //
 // # What is accepted
 //
-// The text is JSON as of RFC 8259 in valid UTF-8, up to 128 KiB. Refused are, beyond what the grammar excludes: a member name that appears twice in one
+// The text is JSON as of RFC 8259 in valid UTF-8, up to 512 KiB. Refused are, beyond what the grammar excludes: a member name that appears twice in one
 // object; two spellings of one condition key under one operator; names in the wrong case; empty lists, and operators without a key; a condition value that
 // its operator could never compare; a malformed policy variable; a resource with a variable before its sixth part or a wildcard for its service; a principal
 // that is not in the one exact form; NotPrincipal with Allow, or with "*"; in a key policy ForAllValues on a pair of the encryption context or on a tag of the

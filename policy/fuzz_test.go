@@ -62,7 +62,7 @@ func checkFault(t *testing.T, text string, err error) {
 }
 
 // vocabulary is all that messages are made of: fuzzed texts may quote them.
-const vocabulary = `document is longer than 128 KiB; text is not valid UTF-8; text after the end of the document; nested too deeply; expected a JSON value;
+const vocabulary = `document is longer than 512 KiB; text is not valid UTF-8; text after the end of the document; nested too deeply; expected a JSON value;
 expected a member name in double quotes; member name appears twice in one object; expected a colon after the member name;
 expected a comma or the end of the object; expected a comma or the end of the list; malformed number; control character in a string; malformed escape sequence;
 string without an end; unknown kind of policy; must be 2008-10-17 or 2012-10-17; must be a string; Statement is missing; must be a statement or a list of at least one;

@@ -3,7 +3,7 @@ package policy
 import "github.com/claviger/kms/internal/strictjson"
 
 const (
-	maxText  = 128 << 10 // bytes; services set lower limits, this one bounds what parsing may cost
+	maxText  = 512 << 10 // bytes; services set lower limits, this one bounds what parsing may cost. The longest managed policy of AWS has 149 KiB, and every account has it
 	maxDepth = 16        // of nested objects and lists; a well-formed policy has seven
 )
 
@@ -25,7 +25,7 @@ const (
 // readJSON reads the one value that text consists of.
 func readJSON(text string) (node, error) {
 	if len(text) > maxText {
-		return node{}, faultAt(text, 0, "", "document is longer than 128 KiB")
+		return node{}, faultAt(text, 0, "", "document is longer than 512 KiB")
 	}
 	n, err := strictjson.Read(text, strictjson.Limits{Depth: maxDepth, Values: maxText})
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 
 // Parse reads a document of the given kind. The error is always a [*SyntaxError]; a document is accepted whole or not at all. [Lint] tells all that is wrong with it.
 //
-// Parsing takes time and memory in proportion to the text, which may have 128 KiB.
+// Parsing takes time and memory in proportion to the text, which may have 512 KiB.
 func Parse(text string, kind Kind) (*Document, error) {
 	root, err := readJSON(text)
 	if err != nil {

@@ -78,7 +78,7 @@ func TestJSONFaults(t *testing.T) {
 		{"invalid UTF-8", "\"\uFFFD¶\xff\"", "text is not valid UTF-8"},
 		{"too deep", deep + `¶[]` + strings.Repeat(`]`, 16), "nested too deeply"},
 		{"too deep, objects", strings.Repeat(`{"a":`, 16) + `¶1` + strings.Repeat(`}`, 16), "nested too deeply"},
-		{"too long", "¶" + strings.Repeat(" ", 128<<10+1), "document is longer than 128 KiB"},
+		{"too long", "¶" + strings.Repeat(" ", 512<<10+1), "document is longer than 512 KiB"},
 	} {
 		t.Run(c.name, func(t *testing.T) { wantFault(t, policy.KeyPolicy, c.text, "", c.message) })
 	}
@@ -398,7 +398,7 @@ func TestAccepted(t *testing.T) {
 		"Sids that differ in case":   `{"Statement": [{"Sid": "a b", ` + rest + `}, {"Sid": "A b", ` + rest + `}]}`,
 		"same key, other operators":  `{"Statement": {` + rest + `, "Condition": {"StringLike": {"aws:x": "1"}, "StringEquals": {"aws:X": "1"}}}}`,
 		"odd actions":                `{"Statement": {"Effect": "Allow", "Principal": "*", "Action": ["kms:?ecrypt", "kms:etKeyPolicy*", "s3:*", "execute-api:Invoke"], "Resource": "*"}}`,
-		"longest document":           `{"Statement": {` + rest + `}}` + strings.Repeat(" ", 128<<10-len(`{"Statement": {`+rest+`}}`)),
+		"longest document":           `{"Statement": {` + rest + `}}` + strings.Repeat(" ", 512<<10-len(`{"Statement": {`+rest+`}}`)),
 		"replacement character":      `{"Statement": {` + rest + `, "Sid": "` + "\uFFFD" + `"}}`,
 		"variables in braces (2008)": `{"Statement": {` + rest + `, "Condition": {"StringEquals": {"aws:x": "${"}}}}`,
 	} {

@@ -113,6 +113,7 @@ func TestNamesAreNotPeople(t *testing.T) {
 	d.identities[userARN(owner, "alice")].ID, d.identities[roleARN(owner, "app")].ID = "AIDAFIRST", "AROAFIRST"
 	f := open(t, withIdentities(d))
 	named := must(f.CreateKey(t.Context(), kms.CreateKeyInput{BypassPolicyLockoutSafetyCheck: true, Policy: fmt.Sprintf(`{"Version":"2012-10-17","Statement":[
+		{"Effect":"Allow","Principal":{"AWS":"111122223333"},"Action":"kms:GetKeyPolicy","Resource":"*"},
 		{"Effect":"Allow","Principal":{"AWS":["%s","%s"]},"Action":"kms:Encrypt","Resource":"*"}]}`, userARN(owner, "alice"), roleARN(owner, "app"))}))(t)
 	denied := must(f.CreateKey(t.Context(), kms.CreateKeyInput{Policy: strings.Replace(everyone, `]}`,
 		`,{"Effect":"Deny","Principal":{"AWS":"`+userARN(owner, "alice")+`"},"Action":"kms:Encrypt","Resource":"*"}]}`, 1)}))(t)
@@ -126,6 +127,9 @@ func TestNamesAreNotPeople(t *testing.T) {
 		check(t, use(t, c, granted.ARN, nil))
 	}
 	wantCode(t, use(t, alice, denied.ARN, nil), kms.ErrAccessDenied)
+	if text := must(f.GetKeyPolicy(t.Context(), named.ARN))(t); strings.Contains(text, "AIDAFIRST") || !strings.Contains(text, userARN(owner, "alice")) {
+		t.Errorf("who is there is shown as %s", text)
+	}
 	d.identities[userARN(owner, "alice")] = &kms.Identity{ARN: userARN(owner, "alice"), ID: "AIDASECOND"}
 	d.identities[roleARN(owner, "app")] = &kms.Identity{ARN: roleARN(owner, "app"), ID: "AROASECOND"}
 	for _, c := range []*kms.Client{alice, app} {
@@ -133,6 +137,9 @@ func TestNamesAreNotPeople(t *testing.T) {
 		wantCode(t, use(t, c, granted.ARN, nil), kms.ErrAccessDenied)
 	}
 	wantCode(t, use(t, alice, denied.ARN, nil), kms.ErrAccessDenied)
+	if text := must(f.GetKeyPolicy(t.Context(), named.ARN))(t); !strings.Contains(text, `["AIDAFIRST","AROAFIRST"]`) || strings.Contains(text, "alice") {
+		t.Errorf("who is gone is shown as %s", text)
+	}
 	// Saying it again gives it to the new one.
 	check(t, f.PutKeyPolicy(t.Context(), granted.ARN, kms.PutKeyPolicyInput{Policy: strings.Replace(delegating, `"111122223333"`, `["111122223333","`+userARN(owner, "alice")+`"]`, 1)}))
 	check(t, use(t, alice, granted.ARN, nil))

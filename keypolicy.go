@@ -168,10 +168,20 @@ var opGetKeyPolicy = operation{
 	needs: []need{{action: "kms:GetKeyPolicy", forms: keyForm, states: anyState}},
 }
 
-// GetKeyPolicy returns a key's policy as it was put.
-func (c *Client) GetKeyPolicy(ctx context.Context, ref string) (policy string, err error) {
+// GetKeyPolicy returns a key's policy as it was put. In the places of users and roles that are no more who they were then stand their unique ids, as in AWS KMS:
+// whoever has the name now has nothing of it.
+func (c *Client) GetKeyPolicy(ctx context.Context, ref string) (document string, err error) {
 	return do(ctx, c, &opGetKeyPolicy, refRequest(ref), func(ctx context.Context, a admitted) (string, error) {
-		return a.keys[0].policy, nil
+		k, c := a.keys[0], a.client.c
+		if len(k.bound) == 0 {
+			return k.policy, nil
+		}
+		return k.document.Rename(func(p policy.PrincipalRef) string {
+			if id := k.boundID(p.Value); id != "" && p.Type == "AWS" && c.cfg.Identities != nil && c.unique(p.Value) != id {
+				return id
+			}
+			return p.Value
+		}), nil
 	})
 }
 

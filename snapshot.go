@@ -296,14 +296,7 @@ func (c *core) compile(text string, bound []string) (*policy.Document, error) {
 		return nil, err
 	}
 	if len(bound) > 0 {
-		doc = doc.Bind(func(arn string) string {
-			for pair := range slices.Chunk(bound, 2) {
-				if pair[0] == arn {
-					return pair[1]
-				}
-			}
-			return ""
-		})
+		doc = doc.Bind(func(arn string) string { return (&keyRecord{bound: bound}).boundID(arn) })
 	}
 	c.documents.Put(whole, doc)
 	return doc, nil

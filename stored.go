@@ -343,6 +343,16 @@ func (r *keyRecord) fields() []field {
 	}
 }
 
+// boundID returns the unique id that a user or role of the policy is bound to, or "".
+func (r *keyRecord) boundID(arn string) string {
+	for pair := range slices.Chunk(r.bound, 2) {
+		if pair[0] == arn {
+			return pair[1]
+		}
+	}
+	return ""
+}
+
 // clone returns a copy that can be changed without a reader of r noticing.
 func (r *keyRecord) clone() *keyRecord {
 	c := *r

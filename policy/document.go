@@ -3,6 +3,7 @@ package policy
 import (
 	"iter"
 	"slices"
+	"strings"
 )
 
 // A Kind says which of the two grammars a document follows.
@@ -99,6 +100,22 @@ func (d *Document) Bind(unique func(arn string) (id string)) *Document {
 		}
 	}
 	return &bound
+}
+
+// Rename returns the text of the document with other principals in the places of some: name gives the new one of each, or the same. What it gives must need no
+// escapes in JSON.
+func (d *Document) Rename(name func(PrincipalRef) string) string {
+	var b strings.Builder
+	done := 0
+	for ref := range d.Principals() {
+		if to := name(ref); to != ref.Value {
+			b.WriteString(d.text[done:ref.off])
+			b.WriteString(`"` + to + `"`)
+			done = ref.end
+		}
+	}
+	b.WriteString(d.text[done:])
+	return b.String()
 }
 
 // A ConditionRef is a condition key under an operator, as [Document.Conditions] lists them.

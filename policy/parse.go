@@ -164,7 +164,7 @@ func (p *parser) principals(s *statement, n node, elements map[string]node, path
 	}
 	for _, m := range named.Members {
 		p.texts(m.Value, path, func(n node) string {
-			s.principals.refs = append(s.principals.refs, PrincipalRef{Type: m.Name, Value: n.Text})
+			s.principals.refs = append(s.principals.refs, PrincipalRef{Type: m.Name, Value: n.Text, off: n.Off, end: n.End})
 			return s.principals.add(m.Name, n.Text)
 		})
 	}

@@ -53,6 +53,8 @@ type PrincipalRef struct {
 	Type      string // "AWS", "Service", "Federated" or "CanonicalUser"; a sole "*" is of type AWS
 	Value     string
 	Negated   bool // from NotPrincipal
+
+	off, end int // where it stands in the text, quotes included
 }
 
 // principals is a Principal or NotPrincipal element, sorted by how its entries are compared.

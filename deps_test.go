@@ -40,6 +40,7 @@ var layers = map[string][]string{
 	"./rootkey/passphrase":          {module + "/internal/secret", module + "/rootkey", module + "/rootkey/internal/secretfile", "golang.org/x/crypto/argon2"},
 	"./rootkey/rootkeytest":         {module + "/rootkey"},
 	"./rootkey/tinkkeyset":          {module + "/rootkey", module + "/rootkey/internal/secretfile", "github.com/tink-crypto/tink-go/v2/aead", "github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset", "github.com/tink-crypto/tink-go/v2/keyset"},
+	"./identities":                  {module, module + "/internal/arn", module + "/internal/regular", module + "/internal/strictjson", module + "/policy"},
 	"./kmstest":                     {module, module + "/audit", module + "/internal/testhook"},
 }
 

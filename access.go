@@ -143,8 +143,8 @@ func (c *core) principals(k *key) iter.Seq[Caller] {
 		if !try(c.ring.rootARN(c.ring.account)) {
 			return
 		}
-		if c.cfg.Identities != nil {
-			for i := range c.cfg.Identities.All() {
+		if ids := c.identities(); ids != nil {
+			for i := range ids.All() {
 				if !try(i.ARN) {
 					return
 				}

@@ -26,7 +26,7 @@ type PolicyTrace struct {
 type GrantTrace struct {
 	Grant  *Grant
 	Allows bool
-	Failed string // what does not match: "grantee", "operation", "constraint"; empty if it allows the request
+	Failed string // what does not match: "operation", "grantee", "source", "encryption context", or of a grant to be made "new grant"; empty if it allows the request
 }
 
 // Explain is [Evaluate] with its reasons: the same decision, what became of each statement, and of each condition that is not met the key, the operator and what the

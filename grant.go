@@ -72,7 +72,7 @@ type Grant struct {
 	used *usedDay // nil of a grant that no keyring has made
 }
 
-// failed returns what keeps the grant from allowing a request that no policy denies: "operation", "grantee" or "constraint", and "" if it allows it. A grant to a service
+// failed returns what keeps the grant from allowing a request that no policy denies, as [GrantTrace] tells it, and "" if it allows it. A grant to a service
 // holds on behalf of a resource only, and one to a caller of another account who is limited by a boundary or by session policies does not hold: whether those would have
 // to allow the request is documented nowhere.
 func (g *Grant) failed(in *EvaluateInput) string {
@@ -90,12 +90,12 @@ func (g *Grant) failed(in *EvaluateInput) string {
 		return "grantee"
 	}
 	switch {
-	case p.Type == policy.Service && g.Constraints.SourceARN == "":
-		return "constraint"
-	case !g.Constraints.hold(op, in):
-		return "constraint"
+	case p.Type == policy.Service && g.Constraints.SourceARN == "", !g.Constraints.holdSource(op, in):
+		return "source"
+	case !g.Constraints.holdContext(op, in):
+		return "encryption context"
 	case op == GrantCreateGrant && (in.NewGrant == nil || !g.mayPassOn(in.NewGrant)):
-		return "constraint"
+		return "new grant"
 	}
 	return ""
 }
@@ -124,18 +124,18 @@ func isNamed(arn, unique string, p *policy.Principal) bool {
 	return unique == "" || unique == p.ID
 }
 
-// hold reports whether the constraints let a request pass.
-func (c *GrantConstraints) hold(op GrantOperation, in *EvaluateInput) bool {
-	if op == GrantRetireGrant {
+// holdSource reports whether a request is on behalf of the resource that the constraints name, if they do.
+func (c *GrantConstraints) holdSource(op GrantOperation, in *EvaluateInput) bool {
+	if op == GrantRetireGrant || c.SourceARN == "" {
 		return true
 	}
-	if c.SourceARN != "" {
-		if in.Request.Context == nil || !in.Request.Context.Lookup(sourceARNKey).Is(c.SourceARN) {
-			return false
-		}
-	}
+	return in.Request.Context != nil && in.Request.Context.Lookup(sourceARNKey).Is(c.SourceARN)
+}
+
+// holdContext reports whether a request has the encryption context that the constraints ask for.
+func (c *GrantConstraints) holdContext(op GrantOperation, in *EvaluateInput) bool {
 	switch {
-	case op == GrantDescribeKey, op == GrantCreateGrant: // what a new grant may hold is another question
+	case op == GrantRetireGrant, op == GrantDescribeKey, op == GrantCreateGrant: // what a new grant may hold is another question
 		return true
 	case c.EncryptionContextEquals != nil:
 		return len(in.EncryptionContext) == len(c.EncryptionContextEquals) && in.EncryptionContext.includes(c.EncryptionContextEquals)

@@ -381,7 +381,7 @@ var opListRetirableGrants = operation{
 }
 
 // ListRetirableGrants lists the grants, on all keys of the ring, that have a retiring principal. The principal is one of the caller's account, whose identity policies
-// must allow it.
+// must allow it; a service may list its own.
 func (c *Client) ListRetirableGrants(ctx context.Context, in ListRetirableGrantsInput) iter.Seq2[Grant, error] {
 	return pages(ctx, func(ctx context.Context, page PageInput) (Page[Grant], error) {
 		return c.ListRetirableGrantsPage(ctx, in, page)

@@ -36,6 +36,7 @@ type directory struct {
 	accounts   map[string]*kms.Account
 }
 
+func (d *directory) Current() kms.Identities           { return d }
 func (d *directory) Identity(arn string) *kms.Identity { return d.identities[arn] }
 func (d *directory) Account(id string) *kms.Account    { return d.accounts[id] }
 func (d *directory) All() iter.Seq[*kms.Identity]      { return maps.Values(d.identities) }

@@ -15,6 +15,10 @@ import (
 // Every operation asks for its caller, so that the methods must be quick, must not block, and must be safe for concurrent use. What they return must not change
 // afterwards: something that changed is another value at another address, since decisions are remembered for as long as the addresses are the same.
 type Identities interface {
+	// Current returns what they all say at this moment, as one view that does not change, so that no decision mixes what was before a change with what is after it.
+	// Identities that never change return themselves.
+	Current() Identities
+
 	// Identity returns the user or role with that ARN, or nil if there is none: nobody can call as one that there is not, and no key policy can name it.
 	Identity(arn string) *Identity
 
@@ -53,9 +57,17 @@ type standing struct {
 	owner    *Account // the keyring's
 }
 
+// identities returns what Identities say now; nil if there are none.
+func (c *core) identities() Identities {
+	if c.cfg.Identities == nil {
+		return nil
+	}
+	return c.cfg.Identities.Current()
+}
+
 // standing asks Identities about an actor. It fails for one that there is not.
 func (c *core) standing(who *actor) (s standing, err error) {
-	ids := c.cfg.Identities
+	ids := c.identities()
 	if ids == nil {
 		return standing{}, nil
 	}
@@ -88,6 +100,34 @@ func (s *standing) principal(who *actor) policy.Principal {
 	return p
 }
 
+// Question returns what [Evaluate] is to be asked about a caller of the ring and a resource that is not the ring's: an object, a queue, whatever has a policy of its own,
+// which goes into KeyPolicy. It has what Config.Identities says of the caller now, its session policies and its circumstances; the condition keys are those of the caller.
+// It fails for a caller that cannot be, is not known, or whose credentials have expired, with an error that matches [ErrAccessDenied] or [ErrExpiredToken].
+func (k *Keyring) Question(caller Caller, action, resource string) (EvaluateInput, error) {
+	op := &operation{name: "Question", needs: []need{{action: action, on: onAccount}}}
+	cl := &call{frame: frame{client: k.As(caller), op: op, req: request{details: &noDetails}}}
+	cl.at, cl.now = k.c.clock.read()
+	if err := cl.identify(); err != nil {
+		return EvaluateInput{}, wrap(op.name, "", err)
+	}
+	in := cl.question(0)
+	cl.input.Resource, cl.input.Context = resource, circumstancesOf{cl}
+	return in, nil
+}
+
+// circumstancesOf are the condition keys of a call that are about its caller.
+type circumstancesOf struct{ cl *call }
+
+// Lookup implements [policy.Context].
+func (c circumstancesOf) Lookup(key policy.Key) policy.Value {
+	switch ofKMS := !strings.HasPrefix(key.Name, "aws:"); {
+	case ofKMS && key.Name != "kms:viaservice" && key.Name != "kms:calleraccount", slices.Contains([]string{"aws:resourcetag", "aws:requesttag", "aws:tagkeys"}, key.Name):
+		return policy.Value{}
+	default:
+		return c.cl.Lookup(key)
+	}
+}
+
 // input begins what [Evaluate] is asked about a caller.
 func (s *standing) input(who *actor, account string) EvaluateInput {
 	in := EvaluateInput{Account: account, Session: who.policies}
@@ -106,7 +146,7 @@ func (s *standing) input(who *actor, account string) EvaluateInput {
 // exists reports whether there is a principal of that ARN, or an account of that id. Without Identities there is whatever is named; the sessions of federated users
 // exist with their account.
 func (c *core) exists(name string) bool {
-	ids := c.cfg.Identities
+	ids := c.identities()
 	if ids == nil {
 		return true
 	}
@@ -132,7 +172,7 @@ func (c *core) exists(name string) bool {
 // roleNamed returns the name with its path of the role that has a name in an account, which the ARNs of its sessions do not tell.
 func (c *core) roleNamed(account, name string) (path string, found bool) {
 	prefix := "arn:" + c.ring.partition + ":iam::" + account + ":role/"
-	for i := range c.cfg.Identities.All() {
+	for i := range c.identities().All() {
 		if path, found = strings.CutPrefix(i.ARN, prefix); found && baseName(path) == name {
 			return path, true
 		}
@@ -162,11 +202,10 @@ func (c *core) bind(doc *PolicyDocument) (bound []string, err error) {
 
 // unique returns the unique id of a user or role, or "".
 func (c *core) unique(arn string) string {
-	if c.cfg.Identities == nil {
-		return ""
-	}
-	if i := c.cfg.Identities.Identity(arn); i != nil {
-		return i.ID
+	if ids := c.identities(); ids != nil {
+		if i := ids.Identity(arn); i != nil {
+			return i.ID
+		}
 	}
 	return ""
 }

@@ -364,7 +364,7 @@ var steps = []step{
 var reviewed = []string{
 	"Format", "LogValue", // print
 	"WithGrantTokens", "DryRun", "AEAD", // views and adapters: what they return goes through the path
-	"As", "ID", "AccountID", "Region", "Partition", "Close", "Maintain", "Check", "ChangeRoots", "RotateDomainKey", "Recount", "DefaultPolicy", "PrincipalARN", "Simulate", "WhoCan", "ServiceKey", // of the Keyring
+	"As", "ID", "AccountID", "Region", "Partition", "Close", "Maintain", "Check", "ChangeRoots", "RotateDomainKey", "Recount", "DefaultPolicy", "PrincipalARN", "Simulate", "WhoCan", "ServiceKey", "ViaService", "Question", // of the Keyring
 }
 
 func TestNoMethodEscapesTheWalk(t *testing.T) {

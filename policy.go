@@ -64,6 +64,8 @@ func (o Outcome) String() string {
 // account it allows the account's root user; for everyone else it only delegates to identity policies. A grant allows its grantee. An action without a key is the
 // root user's, and those to whom their identity policies give it. A caller of another account needs both sides, or a grant. What limits whom, where the documents
 // leave a choice, is the narrower reading: docs/design.md lists them.
+//
+// It decides as well about any other resource with a policy of its own whose owner has no power beside it; [Keyring.Question] begins the input for a caller of the ring.
 func Evaluate(in EvaluateInput) Decision {
 	if in.Request == nil {
 		return Decision{}
@@ -257,8 +259,8 @@ func (d *Decision) allow(i policy.Index, in *EvaluateInput, missing Source) bool
 // decideAccount decides about an action without a key: it is the root user's, and theirs who have it of their identity policies.
 func (d *Decision) decideAccount(in *EvaluateInput, f *findings, l limits, sameAccount bool) {
 	switch {
-	case !sameAccount:
-		d.missing = SourceIdentity
+	case !sameAccount: // nothing there can speak for another account
+		d.missing = SourceKeyPolicy
 	case in.Request.Principal.Type == policy.RootUser:
 		if d.missing = l.first(); d.missing == 0 {
 			d.Outcome = Allowed

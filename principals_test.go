@@ -15,6 +15,7 @@ import (
 // An office is an IAM side of two accounts.
 type office map[string]*Identity
 
+func (o office) Current() Identities           { return o }
 func (o office) Identity(arn string) *Identity { return o[arn] }
 func (o office) All() iter.Seq[*Identity]      { return maps.Values(o) }
 func (o office) Account(id string) *Account {

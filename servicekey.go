@@ -79,6 +79,9 @@ func (c *core) createServiceKey(ctx context.Context, alias, text string, now int
 	return snapshots[0], nil
 }
 
+// ViaService returns the value that kms:ViaService has when a service, such as "objectstore.amazonaws.com", forwards a request ([Caller.Via]): its name with the Region.
+func (k *Keyring) ViaService(service string) string { return k.c.ring.viaService(service) }
+
 // viaService is how policies see a service that acts for somebody: with the Region in its name.
 func (r *ringID) viaService(service string) string {
 	name, domain, _ := strings.Cut(service, ".")

@@ -100,13 +100,26 @@ func (d *Directory) replace(sources []*source) (changed bool, err error) {
 	return !maps.Equal(before.identities, next.identities) || !maps.Equal(before.accounts, next.accounts), nil
 }
 
+// Current implements [kms.Identities].
+func (d *Directory) Current() kms.Identities { return d.state.Load() }
+
 // Identity implements [kms.Identities].
-func (d *Directory) Identity(arn string) *kms.Identity { return d.state.Load().identities[arn] }
+func (d *Directory) Identity(arn string) *kms.Identity { return d.state.Load().Identity(arn) }
 
 // Account implements [kms.Identities].
-func (d *Directory) Account(id string) *kms.Account { return d.state.Load().accounts[id] }
+func (d *Directory) Account(id string) *kms.Account { return d.state.Load().Account(id) }
 
 // All implements [kms.Identities]. It ranges over the users and roles that there are when it begins, by ARN.
 func (d *Directory) All() iter.Seq[*kms.Identity] {
-	return func(yield func(*kms.Identity) bool) { slices.Values(d.state.Load().all)(yield) }
+	return func(yield func(*kms.Identity) bool) { d.state.Load().All()(yield) }
 }
+
+// Current, Identity, Account and All make a state a [kms.Identities] that does not change.
+
+func (s *state) Current() kms.Identities { return s }
+
+func (s *state) Identity(arn string) *kms.Identity { return s.identities[arn] }
+
+func (s *state) Account(id string) *kms.Account { return s.accounts[id] }
+
+func (s *state) All() iter.Seq[*kms.Identity] { return slices.Values(s.all) }

@@ -63,6 +63,5 @@
 // Service control policies are applied to whoever their account lists, service-linked roles and the management account too; leave them out where they do not apply.
 //
 // A change of several files one after the other may be seen between two of them: replace one file by renaming another over it, or a directory by exchanging a link to
-// it. Identities and accounts are looked up one by one, so that an operation which is decided at the moment of a reload may see an identity from before it and an
-// account from after it, or the other way round.
+// it. A decision is made of what was known at one moment.
 package identities

@@ -12,6 +12,7 @@ import (
 
 	"github.com/claviger/kms"
 	"github.com/claviger/kms/audit"
+	"github.com/claviger/kms/examples/internal/trail"
 )
 
 // A tour is one run through what a keyring does.
@@ -36,10 +37,7 @@ func (t *tour) take(ctx context.Context) (err error) {
 		}
 	}
 	fmt.Println("\nThe audit trail: who did what, with which key")
-	for _, e := range t.trail.Events() {
-		fmt.Println("  " + trailLine(e))
-	}
-	return nil
+	return trail.Print(os.Stdout, t.trail.Events())
 }
 
 // first and second are the two sealed copies of the file: one from before the rotation, one from after it.

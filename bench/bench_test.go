@@ -2,10 +2,11 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,8 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cedar-policy/cedar-go"
-
+	"github.com/claviger/kms"
 	"github.com/claviger/kms/policy"
 )
 
@@ -80,18 +80,19 @@ func TestContests(t *testing.T) {
 		if _, err := c.ours.op(); err != nil {
 			t.Error(err)
 		}
-		want := int64(1)
-		if strings.HasPrefix(c.name, "Evaluate") {
-			want = 0 // a pure function
-		} else if strings.HasPrefix(c.name, "128 keys") {
-			want = together * each
+		least, most := int64(1), int64(1)
+		switch {
+		case strings.HasPrefix(c.name, "Evaluate"), strings.HasPrefix(c.name, "DescribeKey"):
+			least, most = 0, 0 // a pure function, and rings without a sink
+		case strings.HasPrefix(c.name, "128 keys"):
+			least, most = together*each, math.MaxInt64 // a change that meets another one tells of itself again
 		}
-		if n := r.events.n.Load() - before; n != want {
-			t.Errorf("%s: %d events, want %d", c.name, n, want)
+		if n := r.events.n.Load() - before; n < least || n > most {
+			t.Errorf("%s: %d events, want %d", c.name, n, least)
 		}
 	}
-	if len(all) != 17 {
-		t.Errorf("%d contests, want 17", len(all))
+	if len(all) != 30 {
+		t.Errorf("%d contests, want 30", len(all))
 	}
 }
 
@@ -103,33 +104,95 @@ func TestConditionIsAsked(t *testing.T) {
 	}
 }
 
-// TestQuestions asks every question with the wrong answer: each of the two languages must contradict.
-func TestQuestions(t *testing.T) {
-	document, err := policy.Parse(tenStatements, policy.KeyPolicy)
-	if err != nil {
-		t.Fatal(err)
-	}
-	set, err := cedar.NewPolicySetFromBytes("policies.cedar", []byte(tenPolicies))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n, m := document.Len(), len(maps.Collect(set.All())); n != 10 || m != 10 {
-		t.Errorf("%d statements and %d policies, want ten of each", n, m)
-	}
-	for _, q := range questions {
-		q.allowed = !q.allowed
-		c, err := q.contest(document, set)
-		if err != nil {
-			t.Fatal(err)
+// TestAnswers asks every question of all rules that are timed, of whom it can be asked. All must give the right answer, of which there are both kinds.
+func TestAnswers(t *testing.T) {
+	for _, setting := range settings {
+		for _, n := range sizes {
+			t.Run(fmt.Sprintf("%s, %d statements", setting.name, n), func(t *testing.T) {
+				r, err := setting.rules(n).compile()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := r.document.Len(); got != n || r.identity != nil && len(r.identity) != n {
+					t.Errorf("%d and %d statements", got, len(r.identity))
+				}
+				if request, err := setting.question.forIAM(); err != nil || r.document.Evaluate(request).Lasting {
+					t.Errorf("%v, or what is timed would be remembered", err)
+				}
+				key, err := r.ring()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer key.Close()
+				counts := map[string]int{}
+				for _, q := range questions {
+					c, err := r.evaluation(&q)
+					if err != nil {
+						t.Fatal(err)
+					}
+					ways := c.others
+					if r.identity == nil && !r.granted {
+						ways = c.ways()
+					}
+					if op := key.asking(&q); op != nil {
+						ways = append(ways, &way{name: "ring", op: op, check: c.ours.check})
+					}
+					for _, w := range ways {
+						got, err := w.op()
+						if err == nil {
+							err = w.check(got)
+						}
+						if err != nil {
+							t.Errorf("%s: %s answers %q: %v", q.name, w.name, got, err)
+						}
+						counts[w.name+" "+string(got)]++
+					}
+				}
+				t.Log(counts)
+				for _, name := range []string{"ring", nameCedar, nameOPA} {
+					if counts[name+" allow"] < 2 || counts[name+" deny"] < 15 {
+						t.Errorf("too few answers: %v", counts)
+					}
+				}
+			})
 		}
-		for _, w := range c.ways() {
-			got, err := w.op()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := w.check(got); !errors.Is(err, errWrong) {
-				t.Errorf("%s: %s answers %q", q.name, w.name, got)
-			}
+	}
+}
+
+// asking returns the work of asking a question of the ring, as far as an operation without more can ask it.
+func (k *ruledKey) asking(q *question) func() ([]byte, error) {
+	client, ctx := k.client(q).DryRun(), context.Background()
+	var ask func() error
+	switch {
+	case q.forAWS: // which needs a service that forwards the request, and has an address nevertheless
+		return nil
+	case q.action == "kms:DescribeKey":
+		ask = func() error { _, err := client.DescribeKey(ctx, k.arn); return err }
+	case q.action == "kms:Encrypt":
+		var ec kms.EncryptionContext
+		if q.records != "" {
+			ec = kms.EncryptionContext{"Department": q.records}
+		}
+		ask = func() error { _, err := client.Encrypt(ctx, k.arn, []byte("x"), ec); return err }
+	case q.action == "kms:CreateGrant":
+		in := kms.CreateGrantInput{GranteePrincipal: principalARN("role/Batch"), Operations: []kms.GrantOperation{kms.GrantDecrypt}}
+		ask = func() error { _, err := client.CreateGrant(ctx, k.arn, in); return err }
+	case q.action == "kms:PutKeyPolicy":
+		in := kms.PutKeyPolicyInput{Policy: iamText(keyStatements, policy.KeyPolicy), BypassPolicyLockoutSafetyCheck: true}
+		ask = func() error { return client.PutKeyPolicy(ctx, k.arn, in) }
+	case q.action == "kms:ScheduleKeyDeletion":
+		ask = func() error { _, err := client.ScheduleKeyDeletion(ctx, k.arn, q.days); return err }
+	default:
+		return nil
+	}
+	return func() ([]byte, error) {
+		switch err := ask(); {
+		case errors.Is(err, kms.ErrDryRun):
+			return allow, nil
+		case errors.Is(err, kms.ErrAccessDenied):
+			return deny, nil
+		default:
+			return nil, err
 		}
 	}
 }

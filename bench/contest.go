@@ -49,7 +49,7 @@ func (c *contest) verify() error {
 // allContests returns every contest, in the order of the table.
 func allContests(r *ring, p *peers) ([]*contest, error) {
 	var all []*contest
-	for _, group := range []func(*ring, *peers) ([]*contest, error){encryptContests, decryptContests, crowdContests, dataKeyContests, creationContests, evaluateContests} {
+	for _, group := range []func(*ring, *peers) ([]*contest, error){encryptContests, decryptContests, crowdContests, dataKeyContests, creationContests, evaluateContests, authorizeContests} {
 		contests, err := group(r, p)
 		if err != nil {
 			return nil, err

@@ -6,7 +6,7 @@
 //
 // Times mean little by themselves: machines differ, and so do the hours of one that is shared. So every way of doing a piece of work is timed in turn, round after
 // round, and what counts is the ratio of the medians. What a keyring does is always the whole of it: a role calls, a key policy decides, the key's state is
-// checked, and an audit sink counts. Everything is verified before it is timed.
+// checked, and an audit sink counts; only where the decision is what is compared, there is no sink. Everything is verified before it is timed.
 //
 // The second form compares a ring of many keys with one of ten, and tells how much memory processes hold that use them.
 // The third compares a key that has many grants with one that has ten.

@@ -16,6 +16,7 @@ const (
 	nameRaw   = "crypto/cipher"
 	nameTink  = "Tink"
 	nameCedar = "Cedar"
+	nameOPA   = "OPA"
 	nameBolt  = "bbolt"
 )
 

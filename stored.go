@@ -2,8 +2,8 @@ package kms
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -44,7 +44,7 @@ var errBody = errors.New("kms: a stored record has fields that this version does
 type materialID [32]byte
 
 // String writes the id as 64 hex digits.
-func (m materialID) String() string { return fmt.Sprintf("%x", m[:]) }
+func (m materialID) String() string { return hex.EncodeToString(m[:]) }
 
 // A keyRecord is everything mutable that decides an operation on a key, in one record, so that it cannot be torn.
 type keyRecord struct {

@@ -66,12 +66,12 @@ func (o Outcome) String() string {
 // leave a choice, is the narrower reading: docs/design.md lists them.
 //
 // It decides as well about any other resource with a policy of its own whose owner has no power beside it; [Keyring.Question] begins the input for a caller of the ring.
-func Evaluate(in EvaluateInput) Decision {
+func Evaluate(in EvaluateInput) (d Decision) {
 	if in.Request == nil {
-		return Decision{}
+		return d
 	}
 	in.prepare()
-	d := Decision{action: in.Request.Action}
+	d.action = in.Request.Action
 	boundary := [...]*PolicyDocument{in.Boundary}
 	f := findings{lasting: true}
 	f.serviceControl = f.readLevels(in.ServiceControl, SourceServiceControl, in.Request)
@@ -81,11 +81,11 @@ func Evaluate(in EvaluateInput) Decision {
 		f.lasting = f.lasting && f.key.Lasting
 		f.deny(Ground{Source: SourceKeyPolicy, Statement: f.key.Deny, document: in.KeyPolicy})
 	}
-	f.identity = f.read(in.Identity, SourceIdentity, in.Request)
+	f.read(in.Identity, SourceIdentity, in.Request, &f.identity)
 	if in.Boundary != nil {
-		f.boundary = f.read(boundary[:], SourceBoundary, in.Request)
+		f.read(boundary[:], SourceBoundary, in.Request, &f.boundary)
 	}
-	f.session = f.read(in.Session, SourceSession, in.Request)
+	f.read(in.Session, SourceSession, in.Request, &f.session)
 	d.lasting = f.lasting
 	if f.denied.Source != 0 {
 		d.Outcome = ExplicitlyDenied
@@ -130,26 +130,25 @@ func (f *findings) deny(g Ground) {
 	}
 }
 
-// read asks the policies of one source, which are about the caller or about everybody, and returns the first statement that allows the request.
-func (f *findings) read(documents []*PolicyDocument, source Source, r *PolicyRequest) (allow Ground) {
+// read asks the policies of one source, which are about the caller or about everybody, and finds the first statement that allows the request.
+func (f *findings) read(documents []*PolicyDocument, source Source, r *PolicyRequest, allow *Ground) {
 	for i, doc := range documents {
 		v := doc.Evaluate(r)
 		f.lasting = f.lasting && v.Lasting
 		f.deny(Ground{Source: source, Policy: i, Statement: v.Deny, document: doc})
 		if allow.Source == 0 && v.Identity.Found() {
-			allow = Ground{Source: source, Policy: i, Statement: v.Identity, document: doc}
+			*allow = Ground{Source: source, Policy: i, Statement: v.Identity, document: doc}
 		}
 	}
-	return allow
 }
 
 // readLevels asks the policies of every level of an organisation, and reports whether each has one that allows the request.
 func (f *findings) readLevels(levels [][]*PolicyDocument, source Source, r *PolicyRequest) bool {
 	all := true
 	for _, documents := range levels {
-		if f.read(documents, source, r).Source == 0 {
-			all = false
-		}
+		var allow Ground
+		f.read(documents, source, r, &allow)
+		all = all && allow.Source != 0
 	}
 	return all
 }

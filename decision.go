@@ -96,6 +96,7 @@ type Decision struct {
 	missing Source // what would have had to allow it; zero if Outcome is not ImplicitlyDenied
 	count   uint8  // of grounds
 	lasting bool   // every policy says the same whatever the request's Context; see [policy.Verdict]
+	open    bool   // no policy decides, so that a grant may allow it; none that was given does
 	action  string
 	grounds [maxGrounds]Ground
 }

@@ -542,11 +542,10 @@ func (cl *call) decide(ctx context.Context, i int) (Decision, EvaluateInput, err
 	if p := &cl.input.Principal; cl.op.needs[i].on == onCallerAccount && p.Type == policy.Service && cl.req.service == p.ARN { // it has no account, and asks for its own
 		d = Decision{Outcome: Allowed}
 	}
-	k := cl.keys[i]
-	if k == nil || in.KeyPolicy == nil || d.Outcome != ImplicitlyDenied {
+	if !d.open {
 		return d, in, nil
 	}
-	c := cl.client.c
+	c, k := cl.client.c, cl.keys[i]
 	grants, err := c.candidates(ctx, k, &cl.input.Principal)
 	if err != nil {
 		return d, in, err
@@ -558,11 +557,11 @@ func (cl *call) decide(ctx context.Context, i int) (Decision, EvaluateInput, err
 		if grants, err = c.candidates(ctx, k, &cl.input.Principal); err != nil {
 			return d, in, err
 		}
-		cl.keys[i], in.KeyPolicy = k, k.document
+		cl.keys[i], in.KeyPolicy, in.Grants = k, k.document, grants
+		return Evaluate(in), in, nil
 	}
-	if in.Grants = grants; len(grants) > 0 {
-		d = Evaluate(in)
-	}
+	in.Grants = grants
+	d.decideByGrants(&in) // what the policies say of it is known
 	return d, in, nil
 }
 

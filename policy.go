@@ -206,9 +206,14 @@ func (d *Decision) decide(in *EvaluateInput, f *findings) {
 	default:
 		d.decideAcross(in, f, l)
 	}
-	if d.Outcome == Allowed {
-		return
+	if d.Outcome != Allowed {
+		d.open = true
+		d.decideByGrants(in)
 	}
+}
+
+// decideByGrants decides a request that the policies have left to the grants: the first that allows it does.
+func (d *Decision) decideByGrants(in *EvaluateInput) {
 	for _, g := range in.Grants {
 		if g.failed(in) == "" {
 			d.allowByGrant(g)

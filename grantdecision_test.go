@@ -1,8 +1,12 @@
 package kms
 
 import (
+	"errors"
+	"iter"
 	"math/rand/v2"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/claviger/kms/policy"
@@ -96,3 +100,68 @@ func TestGrantsAreAskedOfTheRest(t *testing.T) {
 
 // oneOf returns one of a list.
 func oneOf[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }
+
+// TestRetirementIsNotRemembered: who may retire one grant on a key may not therefore retire another one, for which a dry run gives the occasion: nothing changes by it.
+func TestRetirementIsNotRemembered(t *testing.T) {
+	const own, other = "111122223333", "444455556666"
+	everything, err := policy.Parse(`{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "kms:*", "Resource": "*"}}`, policy.IdentityPolicy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	partner := &Identity{ARN: "arn:aws:iam::" + other + ":role/Partner", Policies: []*PolicyDocument{everything}}
+	ring, err := Open(t.Context(), Config{AccountID: own, Identities: accounts{partner, {ARN: "arn:aws:iam::" + own + ":role/App"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ring.Close()
+	key, err := ring.CreateKey(t.Context(), CreateKeyInput{Policy: `{"Version": "2012-10-17", "Statement": [
+		{"Effect": "Allow", "Principal": {"AWS": "` + own + `"}, "Action": "kms:*", "Resource": "*"},
+		{"Effect": "Allow", "Principal": {"AWS": "` + other + `"}, "Action": "kms:CreateGrant", "Resource": "*"}]}`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger := ring.As(Role("Partner").InAccount(other))
+	create := func(c *Client, grantee string) RetireGrantInput {
+		t.Helper()
+		g, err := c.CreateGrant(t.Context(), key.ARN, CreateGrantInput{GranteePrincipal: grantee, Operations: []GrantOperation{GrantDecrypt}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return RetireGrantInput{KeyRef: key.ARN, GrantID: g.GrantID}
+	}
+	theirs, ours := create(stranger, partner.ARN), create(ring.root, "arn:aws:iam::"+own+":role/App")
+	if err := stranger.DryRun().RetireGrant(t.Context(), theirs); !errors.Is(err, ErrDryRun) {
+		t.Fatal(err)
+	}
+	if err := stranger.RetireGrant(t.Context(), ours); !errors.Is(err, ErrAccessDenied) {
+		t.Errorf("%v, want a denial", err)
+	}
+	if err := stranger.RetireGrant(t.Context(), theirs); err != nil {
+		t.Error(err)
+	}
+}
+
+// accounts are the users and roles of some accounts, of which nothing else is known.
+type accounts []*Identity
+
+var someAccount Account
+
+func (a accounts) Current() Identities { return a }
+
+func (a accounts) Identity(arn string) *Identity {
+	for _, i := range a {
+		if i.ARN == arn {
+			return i
+		}
+	}
+	return nil
+}
+
+func (a accounts) Account(id string) *Account {
+	if slices.ContainsFunc(a, func(i *Identity) bool { return strings.Contains(i.ARN, "::"+id+":") }) {
+		return &someAccount
+	}
+	return nil
+}
+
+func (a accounts) All() iter.Seq[*Identity] { return slices.Values(a) }

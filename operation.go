@@ -524,7 +524,7 @@ func (cl *call) authorize(ctx context.Context, i int) error {
 		return err
 	case d.Outcome == Allowed:
 		cl.grants[i] = d.grant()
-		if d.lasting && cl.keys[i] == k && k != nil {
+		if d.lasting && in.KeyPolicy != nil && cl.keys[i] == k { // by the key's policy, and what stands beside it
 			k.allowed.remember(cl.client.caller, &cl.standing, n)
 		}
 		return nil

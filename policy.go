@@ -73,7 +73,7 @@ func Evaluate(in EvaluateInput) (d Decision) {
 	in.prepare()
 	d.action = in.Request.Action
 	boundary := [...]*PolicyDocument{in.Boundary}
-	f := findings{lasting: true}
+	f := findings{lasting: d.action != actionRetireGrant} // which is about one grant, of the many on a key
 	f.serviceControl = f.readLevels(in.ServiceControl, SourceServiceControl, in.Request)
 	f.resourceControl = f.readLevels(in.ResourceControl, SourceResourceControl, in.Request)
 	if in.KeyPolicy != nil {

@@ -15,6 +15,9 @@ type directory map[string]*kms.Identity
 // Identity implements [kms.Identities].
 func (d directory) Identity(arn string) *kms.Identity { return d[arn] }
 
+// Current returns the same: nothing changes.
+func (d directory) Current() kms.Identities { return d }
+
 // Account implements [kms.Identities]. Nothing is known of accounts but that there is one.
 func (d directory) Account(string) *kms.Account { return nil }
 

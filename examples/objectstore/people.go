@@ -66,6 +66,9 @@ func (d *directory) Identity(arn string) *kms.Identity {
 	return d.users[arn]
 }
 
+// Current returns the same: nothing changes.
+func (d *directory) Current() kms.Identities { return d }
+
 func (d *directory) Account(id string) *kms.Account { return d.accounts[id] }
 
 func (d *directory) All() iter.Seq[*kms.Identity] {

@@ -3,11 +3,12 @@
 // A [Document] is a list of statements. Each allows or denies what its elements cover: the caller (Principal), the operation (Action), the thing operated on
 // (Resource), and any circumstance of the request (Condition). [Parse] reads and compiles a document; [Document.Evaluate] tells which statements match a
 // [Request], in which of the [Way]s; [Document.Explain] tells a person why. The condition keys of a request come from a [Context], asked only for those that a
-// statement needs.
+// statement needs. [Lint] tells the author of a document what it does less, or more, than was meant.
 //
 // The package knows the language, not what it is used for. It does not decide: several documents combine into a decision by rules of the service (what naming
 // an account means, when a boundary limits, which callers need both sides to agree), and those begin with the rule that a Deny found in any document ends the
-// matter. Nor does it know which actions, condition keys and principals exist. It is pure: no clock, no files, no goroutines, no state.
+// matter. Nor does it know which principals exist, and of actions and condition keys only as much as it takes to point out those that do not. It is pure: no
+// clock, no files, no goroutines, no state.
 //
 // # What is accepted
 //

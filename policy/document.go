@@ -107,15 +107,17 @@ func (d *Document) Bind(unique func(arn string) (id string)) *Document {
 func (d *Document) Rename(name func(PrincipalRef) string) string {
 	var b strings.Builder
 	done := 0
-	for ref := range d.Principals() {
-		if to := name(ref); to != ref.Value {
-			b.WriteString(d.text[done:ref.off])
-			b.WriteString(`"` + to + `"`)
-			done = ref.end
+	for i := range d.statements {
+		p := &d.statements[i].principals
+		for j, ref := range p.refs {
+			ref.Statement, ref.Negated = Index(i), d.statements[i].notPrincipal
+			if to := name(ref); to != ref.Value {
+				b.WriteString(d.text[done:p.places[j].off] + `"` + to + `"`)
+				done = p.places[j].end
+			}
 		}
 	}
-	b.WriteString(d.text[done:])
-	return b.String()
+	return b.String() + d.text[done:]
 }
 
 // A ConditionRef is a condition key under an operator, as [Document.Conditions] lists them.

@@ -70,6 +70,23 @@ func ExampleParse() {
 	// value is not a decimal number
 }
 
+func ExampleLint() {
+	findings := policy.Lint(`{
+  "Version": "2012-10-17",
+  "Statement": [
+    {"Effect": "Allow", "Principal": {"AWS": "111122223333"}, "Action": "kms:*", "Resource": "*"},
+    {"Effect": "Allow", "Principal": "*", "Action": "kms:ReEncrypt", "Resource": "*",
+     "Condition": {"StringNotEquals": {"aws:PrincipalOrgID": "o-a1b2c3d4e5"}}}
+  ]
+}`, policy.KeyPolicy)
+	for _, f := range findings {
+		fmt.Println(f)
+	}
+	// Output:
+	// line 5, column 38: warning: Statement[1].Principal: allows everybody, of every account: the conditions do not tell who asks
+	// line 5, column 53: warning: Statement[1].Action: unknown action: AWS KMS has none that this covers
+}
+
 func ExampleDocument_Explain() {
 	doc, err := policy.Parse(`{"Version": "2012-10-17", "Statement": [
 		{"Sid": "read", "Effect": "Allow", "Action": ["kms:Describe*", "kms:List*"], "Resource": "*"},

@@ -20,7 +20,12 @@ func FuzzParse(f *testing.F) {
 		f.Add(c.Document, uint8(policy.KeyPolicy))
 	}
 	f.Add(tenStatements, uint8(policy.KeyPolicy))
+	g := newGenerator(2)
+	for i := range 60 {
+		f.Add(g.broken(g.document(policy.Kind(i%3))), uint8(i%3))
+	}
 	f.Fuzz(func(t *testing.T, text string, kind uint8) {
+		checkFindings(t, text, policy.Kind(kind))
 		d, err := policy.Parse(text, policy.Kind(kind))
 		if err != nil {
 			checkFault(t, text, err)
@@ -42,22 +47,31 @@ func checkFault(t *testing.T, text string, err error) {
 	if !ok {
 		t.Fatalf("%T is no SyntaxError", err)
 	}
-	lines := strings.Split(text, "\n")
-	if fault.Line < 1 || fault.Line > len(lines) {
-		t.Fatalf("line %d of %d", fault.Line, len(lines))
+	checkPlace(t, strings.Split(text, "\n"), fault.Line, fault.Column)
+	checkWords(t, text, fault.Path, fault.Message)
+}
+
+func checkPlace(t *testing.T, lines []string, line, column int) {
+	t.Helper()
+	if line < 1 || line > len(lines) {
+		t.Fatalf("line %d of %d", line, len(lines))
 	}
-	if line := lines[fault.Line-1]; fault.Column < 1 || fault.Column > utf8.RuneCountInString(line)+1 {
-		t.Fatalf("column %d of %q", fault.Column, line)
+	if text := lines[line-1]; column < 1 || column > len(text)+1 || column > utf8.RuneCountInString(text)+1 {
+		t.Fatalf("column %d of %q", column, text)
 	}
+}
+
+func checkWords(t *testing.T, text, path, message string) {
+	t.Helper()
 	// The language's own words may be in both. Whatever else the message has in common with the text is at most a few bytes long.
 	const few = 12
 	for i := 0; i+few <= len(text); i++ {
-		if part := text[i : i+few]; strings.Contains(fault.Message, part) && !strings.Contains(vocabulary, part) {
-			t.Fatalf("message %q repeats %q", fault.Message, part)
+		if part := text[i : i+few]; strings.Contains(message, part) && !strings.Contains(vocabulary, part) {
+			t.Fatalf("message %q repeats %q", message, part)
 		}
 	}
-	if len(fault.Path) > 80 {
-		t.Fatalf("path of %d bytes", len(fault.Path))
+	if len(path) > 80 {
+		t.Fatalf("path of %d bytes", len(path))
 	}
 }
 
@@ -76,7 +90,10 @@ must be a value or a list of values; value is not a decimal number; value is nei
 value is neither an IP address nor a CIDR block; value is neither true nor false; value is not canonical base64; malformed policy variable;
 malformed service name; malformed identity provider; malformed canonical user id; unknown type of principal: AWS, Service, Federated or CanonicalUser;
 principal is neither *, an account id nor the ARN of a principal; not the ARN of a user, role, role session or federated user;
-resource is neither * nor an ARN; policy variable before the fifth colon of an ARN; wildcard in the service part of an ARN`
+resource is neither * nor an ARN; policy variable before the fifth colon of an ARN; wildcard in the service part of an ARN;
+a resource control policy is for everybody: the principal must be *; ` + everybodyMay + notWho + chosenWho + inert + unknownAction + otherService + noSay + noSayResources +
+	keyless + everyOther + everyOtherARN + shortARN + aliasNotKey + notKey + unknownKey + noSetOperator + missingPasses + noVariable + everyName + noVersion +
+	unchangeable + hardlyChanged + deniesChanges + powerless
 
 func FuzzEvaluate(f *testing.F) {
 	g := newGenerator(1)

@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/claviger/kms/policy"
@@ -34,6 +35,14 @@ func root() policy.Principal {
 }
 
 func service(name string) policy.Principal { return policy.Principal{Type: policy.Service, ARN: name} }
+
+// soak returns how often to try: full where KMS_SOAK is set.
+func soak(small, full int) int {
+	if os.Getenv("KMS_SOAK") != "" {
+		return full
+	}
+	return small
+}
 
 func parse(t testing.TB, kind policy.Kind, text string) *policy.Document {
 	t.Helper()

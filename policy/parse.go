@@ -164,7 +164,8 @@ func (p *parser) principals(s *statement, n node, elements map[string]node, path
 	}
 	for _, m := range named.Members {
 		p.texts(m.Value, path, func(n node) string {
-			s.principals.refs = append(s.principals.refs, PrincipalRef{Type: m.Name, Value: n.Text, off: n.Off, end: n.End})
+			s.principals.refs = append(s.principals.refs, PrincipalRef{Type: m.Name, Value: n.Text})
+			s.principals.places = append(s.principals.places, place{n.Off, n.End})
 			return s.principals.add(m.Name, n.Text)
 		})
 	}

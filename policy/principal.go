@@ -53,8 +53,6 @@ type PrincipalRef struct {
 	Type      string // "AWS", "Service", "Federated" or "CanonicalUser"; a sole "*" is of type AWS
 	Value     string
 	Negated   bool // from NotPrincipal
-
-	off, end int // where it stands in the text, quotes included
 }
 
 // principals is a Principal or NotPrincipal element, sorted by how its entries are compared.
@@ -65,7 +63,11 @@ type principals struct {
 	providers []string
 	services  []string
 	refs      []PrincipalRef
+	places    []place // of refs, in the text
 }
+
+// A place is where a string stands in a text, quotes included.
+type place struct{ off, end int }
 
 // A name is the ARN of a principal.
 type name struct {

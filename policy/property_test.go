@@ -244,7 +244,7 @@ func TestEvaluateAgreesWithNaiveMatcher(t *testing.T) {
 	g := newGenerator(20260301)
 	fields := map[string]int{}
 	kinds := []policy.Kind{policy.KeyPolicy, policy.KeyPolicy, policy.IdentityPolicy, policy.ResourceControlPolicy}
-	for i := range 4800 {
+	for i := range soak(4800, 60000) {
 		kind := kinds[i%len(kinds)]
 		unbound := parse(t, kind, g.document(kind))
 		d, bound := unbound, map[string]string(nil)

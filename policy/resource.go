@@ -52,12 +52,14 @@ func (p *resource) covers(r *Request, wide bool) answer {
 	return p.match(r.Resource, false, whole, r.Context)
 }
 
-// coversResource reports whether the statement's Resource or NotResource lets it speak of the requested resource. Documentation describes both readings of
-// wildcards; an Allow takes the one under which it says less, a Deny the one under which it says more.
+// wide reports in which of the two readings the statement takes wildcards. Documentation describes both; an Allow takes the one under which it says less, a Deny the
+// one under which it says more.
+func (s *statement) wide() bool { return (s.effect == Deny) != s.notResource }
+
+// coversResource reports whether the statement's Resource or NotResource lets it speak of the requested resource.
 func (s *statement) coversResource(r *Request) bool {
-	wide := (s.effect == Deny) != s.notResource
 	for i := range s.resources {
-		switch s.resources[i].covers(r, wide) {
+		switch s.resources[i].covers(r, s.wide()) {
 		case yes:
 			return !s.notResource
 		case unclear:

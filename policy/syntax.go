@@ -26,3 +26,18 @@ func faultAt(text string, off int, path, message string) *SyntaxError {
 	line, column := strictjson.Position(text, off)
 	return &SyntaxError{Line: line, Column: column, Path: path, Message: message}
 }
+
+// A position is where a token is, for people.
+type position struct{ line, column int }
+
+var start = position{1, 1}
+
+// advance moves to the end of the text that begins here.
+func (p *position) advance(text string) {
+	lines, column := strictjson.Position(text, len(text))
+	if lines > 1 {
+		p.line, p.column = p.line+lines-1, column
+	} else {
+		p.column += column - 1
+	}
+}

@@ -1,5 +1,5 @@
 // Command claviger looks after the store of a keyring: it checks that it is whole, counts it anew, changes the root keys that open it, and rotates its domain key. It
-// makes key files and anchors; rings are made by the programs that use them.
+// makes key files and anchors; rings are made by the programs that use them. It judges policies, and decides by them.
 //
 // It exits with 0 if what was asked is done, 1 if a check found problems, and 2 if it could not be done, or not be looked at.
 package main
@@ -77,7 +77,7 @@ func newCommand() *cobra.Command {
 	}
 	c.SetFlagErrorFunc(flagError)
 	c.SetHelpCommand(newHelp())
-	c.AddCommand(newCheck(), newID(), newMaintain(), newRecount(), newRoot(), newDomainKey(), newKeyFile(), newAnchor())
+	c.AddCommand(newCheck(), newID(), newMaintain(), newRecount(), newRoot(), newDomainKey(), newKeyFile(), newAnchor(), newPolicy())
 	return c
 }
 

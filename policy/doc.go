@@ -30,6 +30,7 @@
 //     has fewer than six parts, is neither equal nor different: a negated operator is met in a Deny only, a positive one never.
 //   - Wildcards in a Resource match the six parts of an ARN one by one in an Allow. In a Deny they may also run over the colons, so that arn:aws:kms:* denies
 //     every key and allows none. NotResource is the other way round. "*" alone is everything in both.
+//   - A variable before the fifth colon of a Resource is refused in a key policy. In other policies it covers nothing in an Allow; in a Deny it stands for anything.
 //   - A variable without a value makes a Resource cover nothing and a NotResource exempt nothing; in an Allow that means a NotResource allows nothing either.
 //     In a condition it equals nothing, so that negated operators are met. Its default stands in for every key without a single value.
 //   - "*" as principal covers services in a Deny only. NotPrincipal exempts a caller only if every name of the caller is listed, and never one with a

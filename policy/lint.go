@@ -49,7 +49,7 @@ const maxFindings = 1000
 // findings, faults first, and takes time in proportion to the text, which may have 128 KiB.
 //
 // Warned of are, in documents of any kind: a missing Version; policy variables in a document whose Version has none; actions and condition keys that do not exist;
-// Allow with NotAction or NotResource, and Deny with NotPrincipal; an ARN of fewer than six parts where it covers nothing; a multivalued condition key without
+// Allow with NotAction or NotResource, and Deny with NotPrincipal; an ARN of fewer than six parts, or with an early variable, where it covers nothing; a multivalued condition key without
 // ForAllValues or ForAnyValue; ForAllValues in an Allow without a Null condition on the same key or IfExists, since a request without the key meets it. In key policies
 // also: statements without Action or Resource, and actions and resources that such a policy has no say over; an Allow for everybody; that nobody could change the policy,
 // or not without meeting conditions; that no account is allowed anything, so that identity policies and the root user have no power. In identity policies also: an alias
@@ -319,6 +319,8 @@ func (l *linter) resources(s *statement, from *source) {
 		l.variables(n, path)
 		wide := s.wide()
 		switch alias := r.meets(everyAlias, wide) && !r.meets(everyKey, wide); {
+		case !wide && r.dubious:
+			l.warn(n, path, "has a policy variable before the fifth colon of an ARN, and so covers nothing")
 		case !wide && strings.Count(n.Text, ":") < 5:
 			l.warn(n, path, "has fewer than the six parts of an ARN, and so covers nothing")
 		case alias && l.read.doc.kind == KeyPolicy, alias && !aliases:

@@ -197,7 +197,7 @@ func (p *parser) resources(s *statement, n node, elements map[string]node, path 
 	}
 	s.notResource = name == "NotResource"
 	p.texts(list, path+name, func(n node) string {
-		r, message := parseResource(n.Text, p.variables())
+		r, message := parseResource(n.Text, p.variables(), p.doc.kind != KeyPolicy)
 		s.resources = append(s.resources, r)
 		s.everyResource = s.everyResource || r.every && !s.notResource
 		return message

@@ -275,3 +275,34 @@ func TestResourceVariableWithoutValue(t *testing.T) {
 		})
 	}
 }
+
+// TestEarlyVariables: a variable where documentation permits none is refused in a key policy. An identity policy may have it, as published ones do, and then it covers
+// nothing in an Allow, and whatever an asterisk in its place would in a Deny.
+func TestEarlyVariables(t *testing.T) {
+	const early = `"arn:*:kms:*:${aws:PrincipalAccount}:key/*"`
+	if _, err := policy.Parse(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":`+early+`}}`, policy.KeyPolicy); err == nil {
+		t.Error("a key policy has it")
+	}
+	r := &policy.Request{Principal: user("alice"), Action: "kms:Decrypt", Resource: keyARN, Context: values{"aws:principalaccount": policy.Text(account)}}
+	for _, tc := range []struct {
+		effect   policy.Effect
+		element  string
+		resource string
+		want     bool
+	}{
+		{policy.Allow, "Resource", early, false},
+		{policy.Allow, "Resource", `["arn:aws:s3:::b",` + early + `,"*"]`, true},
+		{policy.Deny, "Resource", early, true},
+		{policy.Deny, "Resource", `"arn:aws:kms:us-east-1:${aws:PrincipalAccount}:alias/*"`, false},
+		{policy.Allow, "NotResource", early, false},
+		{policy.Deny, "NotResource", early, true},
+	} {
+		if got := matches(t, tc.effect, policy.Version2012, `"Action":"*",`+`"`+tc.element+`":`+tc.resource, r); got != tc.want {
+			t.Errorf("%v with %s %s matches: %v, want %v", tc.effect, tc.element, tc.resource, got, tc.want)
+		}
+	}
+	found := policy.Lint(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"kms:Decrypt","Resource":`+early+`}}`, policy.IdentityPolicy)
+	if len(found) != 1 || found[0].Severity != policy.Warning || !strings.Contains(found[0].Message, "before the fifth colon") {
+		t.Errorf("lint: %v", found)
+	}
+}

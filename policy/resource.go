@@ -5,11 +5,13 @@ import "strings"
 // A resource is a pattern of Resource or NotResource: "*", or an ARN with wildcards and variables.
 type resource struct {
 	pattern
-	every bool // "*"
+	every   bool // "*"
+	dubious bool // it has a variable where documentation permits none, which stands as an asterisk: it covers nothing in an Allow, and in a Deny whatever that does
 }
 
-// parseResource returns what is wrong with s, or "".
-func parseResource(s string, variables bool) (resource, string) {
+// parseResource returns what is wrong with s, or "". A variable before the fifth colon is documented to be impossible, yet there are published identity policies that
+// have one; lenient is for these.
+func parseResource(s string, variables, lenient bool) (resource, string) {
 	if s == "*" {
 		return resource{every: true}, ""
 	}
@@ -20,20 +22,24 @@ func parseResource(s string, variables bool) (resource, string) {
 	if !ok {
 		return resource{}, "malformed policy variable"
 	}
+	r := resource{pattern: p}
 	colons := 0
-	for _, t := range p.tokens {
+	for i, t := range p.tokens {
 		if colons >= 5 {
 			break
 		}
 		switch {
-		case t.kind == variable:
+		case t.kind == variable && !lenient:
 			return resource{}, "policy variable before the fifth colon of an ARN"
+		case t.kind == variable:
+			p.tokens[i], r.dubious = token{kind: anyRun}, true
+			continue
 		case t.kind != literal && colons == 2:
 			return resource{}, "wildcard in the service part of an ARN"
 		}
 		colons += strings.Count(t.text, ":")
 	}
-	return resource{pattern: p}, ""
+	return r, ""
 }
 
 // covers reports whether the pattern names the resource. The two readings of a wildcard next to a colon differ: parts of an ARN match one by one, or an
@@ -41,6 +47,9 @@ func parseResource(s string, variables bool) (resource, string) {
 func (p *resource) covers(r *Request, wide bool) answer {
 	if p.every {
 		return yes
+	}
+	if p.dubious && !wide {
+		return no
 	}
 	if wide {
 		return p.match(r.Resource, false, noColons, r.Context)

@@ -56,49 +56,21 @@ func (e *accessDenied) Is(target error) bool { return target == kms.ErrAccessDen
 // A bucket differs from a key in one thing. A key's account has no power over the key but what the key policy gives it: where the policy does not name the account,
 // nobody's identity policies count. A bucket's account has that power by itself, and the bucket policy can only add to it, or deny. So there are two questions. The
 // first is [kms.Evaluate] with the bucket policy in the place of a key's: it finds every Deny, whomever the policy names, and asks callers of other accounts for both
-// sides. If nothing was denied, the second asks about the account's own power instead, as if a key's policy gave it.
-func (b *bucket) authorize(people *directory, who user, action, resource string) error {
-	request := &policy.Request{Principal: who.principal(), Action: action, Resource: resource, Context: conditions{who}}
-	identity := people.Identity(who.arn())
-	if identity == nil || people.Account(who.account) == nil {
-		return &accessDenied{request, "because there is no such user"}
+// sides. If nothing was denied, the second asks about the account's own power instead, as if a key's policy gave it. What IAM says of the user, and the circumstances
+// that policies may ask about, the keyring knows.
+func (b *bucket) authorize(ring *kms.Keyring, who user, action, resource string) error {
+	in, err := ring.Question(who.caller(), action, resource)
+	if err != nil {
+		return &accessDenied{&policy.Request{Principal: policy.Principal{ARN: who.arn()}, Action: action, Resource: resource}, "because there is no such user"}
 	}
-	in := kms.EvaluateInput{Account: b.owner, KeyPolicy: narrowed(b.policy.Load()), Boundary: narrowed(identity.Boundary), Request: request}
-	for _, document := range identity.Policies {
-		in.Identity = append(in.Identity, narrowed(document))
-	}
+	in.Account, in.KeyPolicy = b.owner, b.policy.Load()
 	d := kms.Evaluate(in)
 	if d.Outcome == kms.ImplicitlyDenied && who.account == b.owner {
 		in.KeyPolicy = b.power
 		d = kms.Evaluate(in)
 	}
 	if d.Outcome != kms.Allowed {
-		return &accessDenied{request, d.Reason()}
+		return &accessDenied{in.Request, d.Reason()}
 	}
 	return nil
-}
-
-// conditions are the condition keys that policies can ask of a request to the store.
-type conditions struct{ user }
-
-var conditionKeys = map[string]func(user) string{
-	"aws:principalarn":     user.arn,
-	"aws:principalaccount": func(u user) string { return u.account },
-}
-
-// Lookup makes it a [policy.Context].
-func (c conditions) Lookup(key policy.Key) policy.Value {
-	if value, known := conditionKeys[key.Name]; known {
-		return policy.Text(value(c.user))
-	}
-	return policy.Value{}
-}
-
-// narrowed is a policy as the store may read it. It knows few condition keys, and a key that a request lacks makes every negated condition true: that would be a
-// permission. So what a policy makes depend on any other key is not allowed, and is denied.
-func narrowed(document *kms.PolicyDocument) *kms.PolicyDocument {
-	if document == nil {
-		return nil
-	}
-	return document.Assume(false, func(key policy.Key) bool { return conditionKeys[key.Name] != nil })
 }

@@ -18,10 +18,6 @@ func (u user) arn() string { return "arn:aws:iam::" + u.account + ":user/" + u.n
 
 func (u user) caller() kms.Caller { return kms.User(u.name).InAccount(u.account) }
 
-func (u user) principal() policy.Principal {
-	return policy.Principal{Type: policy.User, ARN: u.arn(), Account: u.account}
-}
-
 // A directory is the IAM side of both accounts, in memory: the users that there are, with their policies. The keyring and the store ask the same one.
 type directory struct {
 	accounts map[string]*kms.Account
@@ -30,8 +26,7 @@ type directory struct {
 	users map[string]*kms.Identity
 }
 
-// newDirectory returns a directory of accounts without users. They are in no organisation: there are no control policies, and
-// [bucket.authorize] asks for none.
+// newDirectory returns a directory of accounts without users.
 func newDirectory(accounts ...string) *directory {
 	d := &directory{accounts: map[string]*kms.Account{}, users: map[string]*kms.Identity{}}
 	for _, id := range accounts {
@@ -59,15 +54,20 @@ func (d *directory) add(u user, texts ...string) error {
 	return nil
 }
 
-// Identity, Account and All make it the keyring's [kms.Identities].
+// Current, Identity, Account and All make it the keyring's [kms.Identities].
+
+// Current returns the directory as it is now.
+func (d *directory) Current() kms.Identities {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return &directory{accounts: d.accounts, users: maps.Clone(d.users)}
+}
+
 func (d *directory) Identity(arn string) *kms.Identity {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return d.users[arn]
 }
-
-// Current returns the same: nothing changes.
-func (d *directory) Current() kms.Identities { return d }
 
 func (d *directory) Account(id string) *kms.Account { return d.accounts[id] }
 

@@ -22,21 +22,20 @@ const service = "objectstore.amazonaws.com"
 //
 // It holds the keyring, and so could act for anybody: it is the part of the program that must know who asks. What is handed to others is a client.
 type store struct {
-	ring   *kms.Keyring
-	people *directory
-	dir    *os.Root
-	key    string // the ARN of the service managed key
+	ring *kms.Keyring
+	dir  *os.Root
+	key  string // the ARN of the service managed key
 
 	mu      sync.RWMutex // guards buckets
 	buckets map[string]*bucket
 }
 
-func newStore(ctx context.Context, ring *kms.Keyring, people *directory, dir *os.Root) (*store, error) {
+func newStore(ctx context.Context, ring *kms.Keyring, dir *os.Root) (*store, error) {
 	key, err := ring.ServiceKey(ctx, service)
 	if err != nil {
 		return nil, err
 	}
-	return &store{ring: ring, people: people, dir: dir, key: key.ARN, buckets: map[string]*bucket{}}, nil
+	return &store{ring: ring, dir: dir, key: key.ARN, buckets: map[string]*bucket{}}, nil
 }
 
 // A client is the store as one user sees it. The keys are that user's as well, by way of the store: it can use those that let the user use them in this way, and no
@@ -66,7 +65,7 @@ func (c *client) createBucket(name, keyARN string) error {
 	if err != nil {
 		return err
 	}
-	if err := b.authorize(s.people, c.who, "objectstore:CreateBucket", b.arn()); err != nil {
+	if err := b.authorize(s.ring, c.who, "objectstore:CreateBucket", b.arn()); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -92,7 +91,7 @@ func (c *client) admit(action, bucketName, object string) (*bucket, error) {
 	if b == nil {
 		return nil, errNoBucket
 	}
-	return b, b.authorize(c.store.people, c.who, action, b.arn()+object)
+	return b, b.authorize(c.store.ring, c.who, action, b.arn()+object)
 }
 
 // objectFile is where an object is in the directory: its name is no path, and no two names are the same to any file system.

@@ -67,7 +67,7 @@ func (t *tour) prepare(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if t.store, err = newStore(ctx, t.ring, t.people, t.dir); err != nil {
+	if t.store, err = newStore(ctx, t.ring, t.dir); err != nil {
 		return err
 	}
 	key, err := t.ring.CreateKey(ctx, kms.CreateKeyInput{Description: "reports"}) // its policy lets the account's own policies decide

@@ -138,7 +138,7 @@ func (c *GrantConstraints) holdContext(op GrantOperation, in *EvaluateInput) boo
 	case op == GrantRetireGrant, op == GrantDescribeKey, op == GrantCreateGrant: // what a new grant may hold is another question
 		return true
 	case c.EncryptionContextEquals != nil:
-		return len(in.EncryptionContext) == len(c.EncryptionContextEquals) && in.EncryptionContext.includes(c.EncryptionContextEquals)
+		return in.EncryptionContext.equals(c.EncryptionContextEquals)
 	default:
 		return in.EncryptionContext.includes(c.EncryptionContextSubset)
 	}
@@ -157,6 +157,12 @@ func (ec EncryptionContext) includes(some EncryptionContext) bool {
 	return true
 }
 
+// equals reports whether each has every pair of the other. As many pairs would not do: two names of one that fold to a single name of the other leave that one room
+// for any pair.
+func (ec EncryptionContext) equals(other EncryptionContext) bool {
+	return ec.includes(other) && other.includes(ec)
+}
+
 // mayPassOn reports whether a grant that allows CreateGrant allows it for a new one: the new one allows no more.
 func (g *Grant) mayPassOn(next *Grant) bool {
 	for _, op := range next.Operations {
@@ -169,8 +175,7 @@ func (g *Grant) mayPassOn(next *Grant) bool {
 	case was.SourceARN != "" && was.SourceARN != is.SourceARN:
 		return false
 	case was.EncryptionContextEquals != nil:
-		return is.EncryptionContextEquals != nil && len(is.EncryptionContextEquals) == len(was.EncryptionContextEquals) &&
-			is.EncryptionContextEquals.includes(was.EncryptionContextEquals)
+		return is.EncryptionContextEquals != nil && is.EncryptionContextEquals.equals(was.EncryptionContextEquals)
 	case was.EncryptionContextSubset != nil:
 		return is.context().includes(was.EncryptionContextSubset)
 	default:

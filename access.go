@@ -84,10 +84,14 @@ func (c *core) access(ctx context.Context, ref, action string) (Access, error) {
 	if err != nil {
 		return Access{}, err
 	}
+	people, err := c.census()
+	if err != nil {
+		return Access{}, err
+	}
 	a := Access{KeyARN: k.arn, Action: action, Unadministered: true}
 	accounts := make(map[string]bool)
-	for who := range c.principals(k) {
-		may, conditional, grounds, err := c.may(k, who, action)
+	for who := range c.principals(people, k) {
+		may, conditional, grounds, err := c.may(people, k, who, action)
 		if err != nil {
 			return Access{}, err
 		}
@@ -97,7 +101,7 @@ func (c *core) access(ctx context.Context, ref, action string) (Access, error) {
 				accounts[who.account] = true
 			}
 		}
-		if may, _, _, err = c.may(k, who, actionPutKeyPolicy); err != nil {
+		if may, _, _, err = c.may(people, k, who, actionPutKeyPolicy); err != nil {
 			return Access{}, err
 		}
 		a.Unadministered = a.Unadministered && !may
@@ -129,11 +133,11 @@ func (c *core) find(ctx context.Context, text string) (*key, error) {
 }
 
 // principals ranges over everyone whom the key's policy or the ring's identities name.
-func (c *core) principals(k *key) iter.Seq[Caller] {
+func (c *core) principals(people census, k *key) iter.Seq[Caller] {
 	return func(yield func(Caller) bool) {
 		seen := make(map[string]bool)
 		try := func(name string) bool {
-			who, ok := c.callerOf(name)
+			who, ok := people.callerOf(name)
 			if !ok || seen[name] {
 				return true
 			}
@@ -143,8 +147,8 @@ func (c *core) principals(k *key) iter.Seq[Caller] {
 		if !try(c.ring.rootARN(c.ring.account)) {
 			return
 		}
-		if ids := c.identities(); ids != nil {
-			for i := range ids.All() {
+		if people.ids != nil {
+			for i := range people.ids.All() {
 				if !try(i.ARN) {
 					return
 				}
@@ -164,7 +168,7 @@ func (c *core) principals(k *key) iter.Seq[Caller] {
 }
 
 // callerOf returns a caller that an ARN names.
-func (c *core) callerOf(name string) (who Caller, ok bool) {
+func (c census) callerOf(name string) (who Caller, ok bool) {
 	a, err := arn.Parse(name)
 	if err != nil {
 		return Caller{}, false
@@ -179,7 +183,7 @@ func (c *core) callerOf(name string) (who Caller, ok bool) {
 		who = Role(rest)
 	case "assumed-role":
 		role, session, _ := strings.Cut(rest, "/")
-		if c.cfg.Identities != nil {
+		if c.ids != nil {
 			if path, found := c.roleNamed(a.Account, role); found {
 				role = path
 			}
@@ -204,10 +208,10 @@ func (r *ringID) principalName(c Caller) string {
 }
 
 // may reports whether a principal may do something with a key in some circumstances, and whether it depends on them.
-func (c *core) may(k *key, who Caller, action string) (may, conditional bool, grounds []Ground, err error) {
+func (c *core) may(people census, k *key, who Caller, action string) (may, conditional bool, grounds []Ground, err error) {
 	cl := c.imagine(k, who, action)
 	federated := who.kind == policy.FederatedUser // by whom is not known
-	switch cl.standing, err = c.standing(cl.client.caller); {
+	switch cl.standing, err = people.standing(cl.client.caller); {
 	case err == errUnknownCaller && federated:
 	case err == errUnknownCaller:
 		return false, false, nil, nil
@@ -218,7 +222,7 @@ func (c *core) may(k *key, who Caller, action string) (may, conditional bool, gr
 	}
 	in := cl.question(0)
 	best := Evaluate(in.assume(true))
-	if cl.isForeign() && c.cfg.Identities == nil && best.Outcome != Allowed && best.Missing() == SourceIdentity && cl.client.caller.principal.Type != policy.RootUser {
+	if cl.isForeign() && people.ids == nil && best.Outcome != Allowed && best.Missing() == SourceIdentity && cl.client.caller.principal.Type != policy.RootUser {
 		return true, true, nil, nil // if its own account permits it, of which nothing is known
 	}
 	if best.Outcome != Allowed {

@@ -95,7 +95,7 @@ func (c *Client) CreateGrant(ctx context.Context, ref string, in CreateGrantInpu
 	return do(ctx, c, &opCreateGrant, req, func(ctx context.Context, a admitted) (CreateGrantResult, error) {
 		core, k := a.client.c, a.keys[0]
 		r := &grantRecord{key: k.id, created: a.now}
-		if err := core.bindGrant(r, a.req.grant, a.client.caller); err != nil {
+		if err := a.bindGrant(r); err != nil {
 			return CreateGrantResult{}, err
 		}
 		for _, op := range r.operations {
@@ -231,16 +231,17 @@ func (v *violations) constraint(member string, ec EncryptionContext) {
 }
 
 // bindGrant fills in a record for a grant that the caller makes. With Identities, its principals must exist.
-func (c *core) bindGrant(r *grantRecord, g *Grant, caller *actor) error {
+func (a admitted) bindGrant(r *grantRecord) error {
+	g := a.req.grant
 	for member, arn := range map[string]string{"granteePrincipal": g.GranteePrincipal, "retiringPrincipal": g.RetiringPrincipal} {
-		if arn != "" && !c.exists(arn) {
+		if arn != "" && !a.people.exists(arn) {
 			return faultf(ErrInvalidArn, "%s: there is no such principal", member)
 		}
 	}
 	r.name = g.Name
-	r.grantee, r.granteeID, r.granteeService = g.GranteePrincipal, c.unique(g.GranteePrincipal), g.GranteeServicePrincipal
-	r.retiring, r.retiringID, r.retiringService = g.RetiringPrincipal, c.unique(g.RetiringPrincipal), g.RetiringServicePrincipal
-	r.issuer = cmp.Or(caller.principal.Account, c.ring.account)
+	r.grantee, r.granteeID, r.granteeService = g.GranteePrincipal, a.people.unique(g.GranteePrincipal), g.GranteeServicePrincipal
+	r.retiring, r.retiringID, r.retiringService = g.RetiringPrincipal, a.people.unique(g.RetiringPrincipal), g.RetiringServicePrincipal
+	r.issuer = cmp.Or(a.client.caller.principal.Account, a.client.c.ring.account)
 	for _, op := range g.Operations {
 		r.operations = append(r.operations, string(op))
 	}

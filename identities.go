@@ -16,7 +16,7 @@ import (
 // afterwards: something that changed is another value at another address, since decisions are remembered for as long as the addresses are the same.
 type Identities interface {
 	// Current returns what they all say at this moment, as one view that does not change, so that no decision mixes what was before a change with what is after it.
-	// Identities that never change return themselves.
+	// Identities that never change return themselves. While there is nothing to return, as nil, everything is refused.
 	Current() Identities
 
 	// Identity returns the user or role with that ARN, or nil if there is none: nobody can call as one that there is not, and no key policy can name it.
@@ -57,32 +57,43 @@ type standing struct {
 	owner    *Account // the keyring's
 }
 
-// identities returns what Identities say now; nil if there are none.
-func (c *core) identities() Identities {
-	if c.cfg.Identities == nil {
-		return nil
-	}
-	return c.cfg.Identities.Current()
+// A census is what Identities say to one call, from its beginning to its end.
+type census struct {
+	ids  Identities // nil if the ring has none: then there is whoever is named
+	ring *ringID
 }
 
-// standing asks Identities about an actor. It fails for one that there is not.
-func (c *core) standing(who *actor) (s standing, err error) {
-	ids := c.identities()
-	if ids == nil {
+// census asks Identities for what they say now. It fails if they say nothing: with nobody's policies, nobody would be denied anything.
+func (c *core) census() (census, error) {
+	now := census{ring: c.ring.ringID}
+	if c.cfg.Identities == nil {
+		return now, nil
+	}
+	if now.ids = c.cfg.Identities.Current(); now.ids == nil || isNilPointer(now.ids) {
+		return census{}, errNoCensus
+	}
+	return now, nil
+}
+
+var errNoCensus error = &fault{code: ErrInternal, message: "Config.Identities has nothing to say: its Current returned nil."}
+
+// standing asks about an actor. It fails for one that there is not.
+func (c census) standing(who *actor) (s standing, err error) {
+	if c.ids == nil {
 		return standing{}, nil
 	}
-	s.owner = ids.Account(c.ring.account)
+	s.owner = c.ids.Account(c.ring.account)
 	if who.principal.Type == policy.Service {
 		return s, nil
 	}
 	if s.account = s.owner; who.principal.Account != c.ring.account {
-		s.account = ids.Account(who.principal.Account)
+		s.account = c.ids.Account(who.principal.Account)
 		if s.account == nil {
 			return standing{}, errUnknownCaller
 		}
 	}
 	if who.behind != "" {
-		if s.identity = ids.Identity(who.behind); s.identity == nil {
+		if s.identity = c.ids.Identity(who.behind); s.identity == nil {
 			return standing{}, errUnknownCaller
 		}
 	}
@@ -145,13 +156,12 @@ func (s *standing) input(who *actor, account string) EvaluateInput {
 
 // exists reports whether there is a principal of that ARN, or an account of that id. Without Identities there is whatever is named; the sessions of federated users
 // exist with their account.
-func (c *core) exists(name string) bool {
-	ids := c.identities()
-	if ids == nil {
+func (c census) exists(name string) bool {
+	if c.ids == nil {
 		return true
 	}
 	if arn.IsAccountID(name) {
-		return name == c.ring.account || ids.Account(name) != nil
+		return name == c.ring.account || c.ids.Account(name) != nil
 	}
 	a, err := arn.Parse(name)
 	if err != nil || a.Partition != c.ring.partition || !c.exists(a.Account) {
@@ -159,7 +169,7 @@ func (c *core) exists(name string) bool {
 	}
 	switch kind, rest, _ := strings.Cut(a.Resource, "/"); kind {
 	case "user", "role":
-		return ids.Identity(name) != nil
+		return c.ids.Identity(name) != nil
 	case "assumed-role":
 		role, _, _ := strings.Cut(rest, "/")
 		_, found := c.roleNamed(a.Account, role)
@@ -170,9 +180,9 @@ func (c *core) exists(name string) bool {
 }
 
 // roleNamed returns the name with its path of the role that has a name in an account, which the ARNs of its sessions do not tell.
-func (c *core) roleNamed(account, name string) (path string, found bool) {
+func (c census) roleNamed(account, name string) (path string, found bool) {
 	prefix := "arn:" + c.ring.partition + ":iam::" + account + ":role/"
-	for i := range c.identities().All() {
+	for i := range c.ids.All() {
 		if path, found = strings.CutPrefix(i.ARN, prefix); found && baseName(path) == name {
 			return path, true
 		}
@@ -181,7 +191,7 @@ func (c *core) roleNamed(account, name string) (path string, found bool) {
 }
 
 // bind checks that every principal of a policy exists, and returns those that have unique ids: ARNs and ids in turn, ascending by ARN.
-func (c *core) bind(doc *PolicyDocument) (bound []string, err error) {
+func (c census) bind(doc *PolicyDocument) (bound []string, err error) {
 	ids := make(map[string]string)
 	for p := range doc.Principals() {
 		if p.Type != "AWS" || p.Value == "*" {
@@ -201,9 +211,9 @@ func (c *core) bind(doc *PolicyDocument) (bound []string, err error) {
 }
 
 // unique returns the unique id of a user or role, or "".
-func (c *core) unique(arn string) string {
-	if ids := c.identities(); ids != nil {
-		if i := ids.Identity(arn); i != nil {
+func (c census) unique(arn string) string {
+	if c.ids != nil {
+		if i := c.ids.Identity(arn); i != nil {
 			return i.ID
 		}
 	}

@@ -390,3 +390,77 @@ func sameSet(a, b []string) bool {
 	slices.Sort(b)
 	return slices.Equal(a, b)
 }
+
+// views are Identities that say something else each time that they are asked, and the last thing for good.
+type views struct {
+	*directory
+	next []kms.Identities
+}
+
+func (v *views) Current() kms.Identities {
+	now := v.next[0]
+	if len(v.next) > 1 {
+		v.next = v.next[1:]
+	}
+	return now
+}
+
+// TestIdentitiesThatSayNothing: where nobody is known, nobody's policies are, and so nobody may do anything.
+func TestIdentitiesThatSayNothing(t *testing.T) {
+	d := people(t, map[string][]string{userARN(owner, "alice"): {`{"Statement":{"Effect":"Deny","Action":"kms:Encrypt","Resource":"*"}}`}})
+	for name, nothing := range map[string]kms.Identities{"nil": nil, "a nil pointer": (*directory)(nil)} {
+		v := &views{d, []kms.Identities{d}}
+		f := open(t, withIdentities(v))
+		key := f.create()
+		wantCode(t, use(t, f.As(kms.User("alice")), key.ARN, nil), kms.ErrAccessDenied)
+		check(t, use(t, f.As(kms.Root()), key.ARN, nil))
+		v.next = []kms.Identities{nothing}
+		for _, who := range []kms.Caller{kms.User("alice"), kms.User("nobody"), kms.Root(), kms.Service("s3.amazonaws.com")} {
+			if err := use(t, f.As(who), key.ARN, nil); !errors.Is(err, kms.ErrInternal) {
+				t.Errorf("%s: %v: %v", name, who, err)
+			}
+			if _, err := f.Question(who, "s3:GetObject", "arn:aws:s3:::a/b"); !errors.Is(err, kms.ErrInternal) {
+				t.Errorf("%s: the question of %v: %v", name, who, err)
+			}
+		}
+		if _, err := f.WhoCan(t.Context(), key.ARN, "kms:Encrypt"); !errors.Is(err, kms.ErrInternal) {
+			t.Errorf("%s: WhoCan: %v", name, err)
+		}
+	}
+}
+
+// TestACallSeesOneCensus: a principal that goes while a call names it is not taken for one without a unique id, whose name anybody may have later.
+func TestACallSeesOneCensus(t *testing.T) {
+	bob := func(id string) *directory {
+		d := people(t, nil)
+		if id != "" {
+			d.identities[userARN(owner, "bob")] = &kms.Identity{ARN: userARN(owner, "bob"), ID: id}
+		}
+		return d
+	}
+	for name, call := range map[string]func(*fixture, string) error{
+		"PutKeyPolicy": func(f *fixture, key string) error {
+			return f.PutKeyPolicy(t.Context(), key, kms.PutKeyPolicyInput{BypassPolicyLockoutSafetyCheck: true, Policy: delegatingTo(owner, userARN(owner, "bob"))})
+		},
+		"CreateGrant": func(f *fixture, key string) error {
+			_, err := f.CreateGrant(t.Context(), key, kms.CreateGrantInput{GranteePrincipal: userARN(owner, "bob"), Operations: []kms.GrantOperation{kms.GrantEncrypt}})
+			return err
+		},
+	} {
+		for seen := 1; seen < 5; seen++ { // how often somebody who looks finds the first bob
+			v := &views{bob("AIDA1"), []kms.Identities{bob("AIDA1")}}
+			f := open(t, withIdentities(v))
+			key := must(f.CreateKey(t.Context(), kms.CreateKeyInput{Policy: delegating}))(t)
+			v.next = append(slices.Repeat([]kms.Identities{v.directory}, seen), bob(""))
+			check(t, call(f, key.ARN))
+			v.next = []kms.Identities{bob("AIDA2")}
+			if err := use(t, f.As(kms.User("bob")), key.ARN, nil); !errors.Is(err, kms.ErrAccessDenied) {
+				t.Errorf("%s: another bob has what was given to the first: %v", name, err)
+			}
+			v.next = []kms.Identities{bob("AIDA1")}
+			if err := use(t, f.As(kms.User("bob")), key.ARN, nil); err != nil {
+				t.Errorf("%s: bob: %v", name, err)
+			}
+		}
+	}
+}

@@ -33,12 +33,13 @@ func (v *violations) policy(member, text string) {
 }
 
 // setPolicy makes a policy that a caller wants to store that of a record, and returns it compiled. It refuses what key policies may not hold.
-func (c *core) setPolicy(r *keyRecord, text string) (*PolicyDocument, error) {
+func (a admitted) setPolicy(r *keyRecord, text string) (*PolicyDocument, error) {
+	c := a.client.c
 	doc, err := c.parseKeyPolicy(text)
 	if err != nil {
 		return nil, err
 	}
-	if r.bound, err = c.bind(doc); err != nil {
+	if r.bound, err = a.people.bind(doc); err != nil {
 		return nil, err
 	}
 	r.policy = text
@@ -173,12 +174,12 @@ var opGetKeyPolicy = operation{
 // whoever has the name now has nothing of it.
 func (c *Client) GetKeyPolicy(ctx context.Context, ref string) (document string, err error) {
 	return do(ctx, c, &opGetKeyPolicy, refRequest(ref), func(ctx context.Context, a admitted) (string, error) {
-		k, c := a.keys[0], a.client.c
+		k := a.keys[0]
 		if len(k.bound) == 0 {
 			return k.policy, nil
 		}
 		return k.document.Rename(func(p policy.PrincipalRef) string {
-			if id := k.boundID(p.Value); id != "" && p.Type == "AWS" && c.cfg.Identities != nil && c.unique(p.Value) != id {
+			if id := k.boundID(p.Value); id != "" && p.Type == "AWS" && a.people.ids != nil && a.people.unique(p.Value) != id {
 				return id
 			}
 			return p.Value
@@ -213,7 +214,7 @@ func (c *Client) PutKeyPolicy(ctx context.Context, ref string, in PutKeyPolicyIn
 	req.invalid = v.err()
 	return c.changeKey(ctx, &opPutKeyPolicy, req, func(a admitted, next *keyRecord) (bool, error) {
 		was := a.keys[0]
-		doc, err := a.client.c.setPolicy(next, a.req.policy)
+		doc, err := a.setPolicy(next, a.req.policy)
 		if err == nil && !a.req.bypass {
 			err = a.checkLockout(doc, next)
 		}

@@ -113,7 +113,7 @@ func (c *Client) CreateKey(ctx context.Context, in CreateKeyInput) (KeyMetadata,
 		id := core.newKeyID()
 		r := &keyRecord{id: id, spec: a.req.spec, usage: a.req.usage, origin: a.req.origin, created: a.now, state: Enabled,
 			description: a.req.description, tags: sortedTags(a.req.tags)}
-		doc, err := core.setPolicy(r, cmp.Or(a.req.policy, core.ring.defaultPolicy()))
+		doc, err := a.setPolicy(r, cmp.Or(a.req.policy, core.ring.defaultPolicy()))
 		if err == nil && a.req.policy != "" && !a.req.bypass {
 			err = a.checkLockout(doc, r)
 		}

@@ -151,7 +151,8 @@ type frame struct {
 	again  bool  // the keys were read for this call
 
 	ctx      context.Context // for what a condition key must look up
-	standing standing        // what IAM says of the caller
+	people   census          // what IAM says
+	standing standing        // and what of the caller
 	grants   [3]*Grant       // by need; the grant that allows it, if one does
 	retired  retirement      // the grant that the call is about
 
@@ -386,7 +387,10 @@ func (cl *call) identify() (err error) {
 	if !who.expires.IsZero() && !time.Unix(0, cl.now).Before(who.expires) {
 		return &fault{code: ErrExpiredToken, message: "The security token included in the request is expired"}
 	}
-	if cl.standing, err = cl.client.c.standing(who); err != nil {
+	if cl.people, err = cl.client.c.census(); err != nil {
+		return err
+	}
+	if cl.standing, err = cl.people.standing(who); err != nil {
 		return err
 	}
 	if i := cl.standing.identity; i != nil && i.ID != "" {

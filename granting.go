@@ -400,15 +400,24 @@ func (c *Client) ListRetirableGrantsPage(ctx context.Context, in ListRetirableGr
 	}
 	return listPage(ctx, c, &opListRetirableGrants, req, page, listing[Grant]{
 		limit: mostGrantsOfPage, usual: usualGrantsOfPage, entry: retirableEntry,
-		prefix: func(a admitted) string { return a.client.c.retirePrefix(cmp.Or(a.req.principal, a.req.service)) },
+		prefix: func(a admitted) string { return a.client.c.retirePrefix(a.retiree()) },
 	})
+}
+
+// retiree is whose grants the caller may list: a principal of its own account, or the service that it is; of anybody else nothing is told, and it is empty.
+func (a admitted) retiree() string {
+	who := &a.client.caller.principal
+	if p, err := arn.Parse(a.req.principal); err == nil && p.Account == who.Account {
+		return a.req.principal
+	}
+	if who.Type == policy.Service && a.req.service == who.ARN {
+		return a.req.service
+	}
+	return ""
 }
 
 func retirableEntry(ctx context.Context, a admitted, item keystore.Record) (Grant, bool, error) {
 	core := a.client.c
-	if p, err := arn.Parse(a.req.principal); a.req.principal != "" && (err != nil || p.Account != a.client.caller.principal.Account) {
-		return Grant{}, false, nil
-	}
 	var r retireRecord
 	if _, _, err := core.open(ctx, kindRetire, item.Name, item, &r); err != nil {
 		return Grant{}, false, nil // which grant it was cannot be told; Check names it

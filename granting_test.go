@@ -389,6 +389,33 @@ func TestListGrants(t *testing.T) {
 	wantCode(t, err, kms.ErrAccessDenied)
 }
 
+// TestRetirableGrantsOfOthers: nobody is told of the grants that somebody of another account or a service may retire, not even that there are any.
+func TestRetirableGrantsOfOthers(t *testing.T) {
+	f := open(t)
+	key := f.create()
+	const service = "logs.amazonaws.com"
+	for range 3 {
+		for _, in := range []kms.CreateGrantInput{{RetiringServicePrincipal: service}, {RetiringPrincipal: roleARN(owner, "retiring")}} {
+			in.GranteePrincipal, in.Operations = userARN(owner, "alice"), []kms.GrantOperation{kms.GrantDecrypt}
+			must(f.CreateGrant(t.Context(), key.ARN, in))(t)
+		}
+	}
+	ofService, ofRole := kms.ListRetirableGrantsInput{RetiringServicePrincipal: service}, kms.ListRetirableGrantsInput{RetiringPrincipal: roleARN(owner, "retiring")}
+	for _, tc := range []struct {
+		who  kms.Caller
+		in   kms.ListRetirableGrantsInput
+		want int
+	}{
+		{kms.Service(service), ofService, 2}, {kms.Root(), ofService, 0}, {kms.Root().InAccount(foreign), ofService, 0},
+		{kms.Root(), ofRole, 2}, {kms.Root().InAccount(foreign), ofRole, 0},
+	} {
+		page := must(f.As(tc.who).ListRetirableGrantsPage(t.Context(), tc.in, kms.PageInput{Limit: 2}))(t)
+		if len(page.Entries) != tc.want || page.Truncated != (tc.want > 0) {
+			t.Errorf("%v is told of %d grants of %+v, and of more: %t", tc.who, len(page.Entries), tc.in, page.Truncated)
+		}
+	}
+}
+
 func TestGrantInputs(t *testing.T) {
 	f := open(t, withIdentities(people(t, map[string][]string{userARN(owner, "alice"): nil})))
 	key := must(f.CreateKey(t.Context(), kms.CreateKeyInput{Policy: delegating}))(t)

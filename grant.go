@@ -147,10 +147,10 @@ func (c *GrantConstraints) holdContext(op GrantOperation, in *EvaluateInput) boo
 // sourceARNKey is aws:SourceArn.
 var sourceARNKey = policy.Key{Name: "aws:sourcearn"}
 
-// includes reports whether ec has every pair of some. A name that ec has twice but for case says nothing.
+// includes reports whether ec has every pair of some. A name that either has twice but for case says nothing: else two pairs of some could be met by one of ec.
 func (ec EncryptionContext) includes(some EncryptionContext) bool {
 	for name, value := range some {
-		if !ec.value(name).Is(value) {
+		if !ec.value(name).Is(value) || !some.value(name).Is(value) {
 			return false
 		}
 	}

@@ -149,6 +149,8 @@ func TestGrantConstraints(t *testing.T) {
 	}{
 		"none":   {kms.GrantConstraints{}, []kms.EncryptionContext{nil, it, more}, nil},
 		"equals": {kms.GrantConstraints{EncryptionContextEquals: it}, []kms.EncryptionContext{it, {"dept": "IT"}}, []kms.EncryptionContext{nil, more, {"Dept": "it"}, {"Dept": "IT", "dept": "IT"}}},
+		"equals, of names alike": {kms.GrantConstraints{EncryptionContextEquals: kms.EncryptionContext{"Dept": "IT", "dept": "IT"}}, nil,
+			[]kms.EncryptionContext{it, more, {"Dept": "IT", "dept": "IT"}}},
 		"subset": {kms.GrantConstraints{EncryptionContextSubset: it}, []kms.EncryptionContext{it, more, {"DEPT": "IT"}}, []kms.EncryptionContext{nil, {"Stage": "test"}, {"Dept": "it"}, {"Dept": "IT", "dept": "HR"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -276,6 +278,8 @@ func TestChildGrants(t *testing.T) {
 		{"another subset", subset, kms.GrantConstraints{EncryptionContextSubset: kms.EncryptionContext{"Stage": "test"}}, both, kms.ErrAccessDenied},
 		{"the same exactness", equals, equals, both, ""},
 		{"an exact one widened", equals, subset, both, kms.ErrAccessDenied},
+		{"an exactness of names alike", kms.GrantConstraints{EncryptionContextEquals: kms.EncryptionContext{"Dept": "IT", "dept": "IT"}},
+			kms.GrantConstraints{EncryptionContextEquals: wider}, both, kms.ErrAccessDenied},
 		{"another exactness", equals, kms.GrantConstraints{EncryptionContextEquals: wider}, both, kms.ErrAccessDenied},
 		{"without the resource", kms.GrantConstraints{SourceARN: "arn:aws:s3:::a"}, kms.GrantConstraints{}, both, kms.ErrAccessDenied},
 	} {

@@ -86,7 +86,7 @@ func (g *Grant) failed(in *EvaluateInput) string {
 		if g.GranteeServicePrincipal == "" || g.GranteeServicePrincipal != p.ARN {
 			return "grantee"
 		}
-	} else if !isNamed(g.GranteePrincipal, g.granteeID, p) || !in.sameAccount() && (p.Boundary || len(in.Session) > 0) {
+	} else if !isNamed(g.GranteePrincipal, g.granteeID, p) || in.isLimitedAcross() {
 		return "grantee"
 	}
 	switch {
@@ -98,6 +98,11 @@ func (g *Grant) failed(in *EvaluateInput) string {
 		return "new grant"
 	}
 	return ""
+}
+
+// isLimitedAcross reports whether the caller is of another account and limited there.
+func (in *EvaluateInput) isLimitedAcross() bool {
+	return !in.sameAccount() && (in.Request.Principal.Boundary || len(in.Session) > 0)
 }
 
 // isNamed reports whether an ARN in a grant names a caller: the user, the session or the root user itself, or the role behind the session. unique is the unique id that

@@ -303,7 +303,7 @@ func TestChildGrants(t *testing.T) {
 func TestWhoRetiresGrants(t *testing.T) {
 	d := people(t, map[string][]string{
 		userARN(owner, "grantee"): nil, userARN(owner, "retiring"): nil, userARN(owner, "stranger"): nil, userARN(owner, "may"): {allowing("kms:RetireGrant")},
-		userARN(foreign, "may"): {allowing("kms:RetireGrant")}, roleARN(owner, "retiring"): nil,
+		userARN(foreign, "may"): {allowing("kms:RetireGrant")}, roleARN(owner, "retiring"): nil, roleARN(foreign, "far"): {allowing("s3:*")},
 		userARN(owner, "denied"): {`{"Statement":{"Effect":"Deny","Action":"kms:RetireGrant","Resource":"*"}}`},
 	})
 	for _, tc := range []struct {
@@ -324,6 +324,9 @@ func TestWhoRetiresGrants(t *testing.T) {
 		{"a foreign principal with the permission", kms.User("may").InAccount(foreign), kms.CreateGrantInput{}, kms.ErrAccessDenied},
 		{"the principals of a retiring account", kms.User("may").InAccount(foreign), kms.CreateGrantInput{RetiringPrincipal: "arn:aws:iam::444455556666:root"}, ""},
 		{"the root user of a retiring account", kms.Root().InAccount(foreign), kms.CreateGrantInput{RetiringPrincipal: "arn:aws:iam::444455556666:root"}, ""},
+		{"a foreign retiring principal", kms.Role("far").InAccount(foreign), kms.CreateGrantInput{RetiringPrincipal: roleARN(foreign, "far")}, ""},
+		{"a foreign retiring principal within session policies", kms.Role("far").InAccount(foreign).WithSessionPolicies(allowing("s3:*")),
+			kms.CreateGrantInput{RetiringPrincipal: roleARN(foreign, "far")}, kms.ErrAccessDenied},
 		{"who is denied", kms.User("denied"), kms.CreateGrantInput{RetiringPrincipal: userARN(owner, "denied")}, kms.ErrAccessDenied},
 		{"a service", kms.Service("logs.amazonaws.com"), kms.CreateGrantInput{RetiringServicePrincipal: "logs.amazonaws.com"}, ""},
 		{"another service", kms.Service("s3.amazonaws.com"), kms.CreateGrantInput{RetiringServicePrincipal: "logs.amazonaws.com"}, kms.ErrAccessDenied},

@@ -228,13 +228,14 @@ func (d *Decision) allowByGrant(g *Grant) {
 }
 
 // decideRetirement decides whether the caller may retire one of the grants: its retiring principal may, its grantee if it has RetireGrant, and so may, with the
-// permission of their identity policies, the principals of the account that made the grant and of an account that is its retiring principal.
+// permission of their identity policies, the principals of the account that made the grant and of an account that is its retiring principal. As a grant does not hold
+// for a caller of another account who is limited, nor does what it says of its retiring principal.
 func (d *Decision) decideRetirement(in *EvaluateInput, f *findings, l limits, sameAccount bool) {
 	p := &in.Request.Principal
 	mayRetire := sameAccount && len(in.Grants) == 0
 	for _, g := range in.Grants {
 		isService := p.Type == policy.Service
-		if isService && g.RetiringServicePrincipal == p.ARN || isNamed(g.RetiringPrincipal, g.retiringID, p) || g.failed(in) == "" {
+		if isService && g.RetiringServicePrincipal == p.ARN || isNamed(g.RetiringPrincipal, g.retiringID, p) && !in.isLimitedAcross() || g.failed(in) == "" {
 			d.allowByGrant(g)
 			return
 		}

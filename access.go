@@ -25,11 +25,11 @@ type Access struct {
 	// Grants are those that allow it, if the action is one that a grant can allow.
 	Grants []GrantAccess
 
-	// OtherAccounts are those to whose principals the key policy opens the action, in ascending order.
+	// OtherAccounts are those to whose principals the key policy opens the action, by naming them or their account, and those of Principals; in ascending order.
 	OtherAccounts []string
 
-	// Everyone tells that the key policy opens the action to "*": to every principal of the key's account, and to those of every other account that permits it. A
-	// condition may narrow that, as OnlyIf tells.
+	// Everyone tells that the key policy opens the action to "*": to every principal of the key's account and, if the operation can be called from other accounts, to
+	// those of every other account that permits it. A condition may narrow that, as OnlyIf tells: to one account (kms:CallerAccount) as well as to a circumstance.
 	Everyone bool
 	OnlyIf   bool // Everyone depends on conditions
 
@@ -57,6 +57,17 @@ var known = map[string]bool{
 	"kms:keyspec": true, "kms:customermasterkeyspec": true, "kms:keyusage": true, "kms:customermasterkeyusage": true, "kms:keyorigin": true, "kms:multiregion": true,
 	"kms:resourcealiases": true,
 }
+
+// personal are those of them whose values differ among the principals of an account, and national those that an account's principals share: neither is known of a
+// stranger, of whom the policy says what it says of everyone.
+var (
+	personal = map[string]bool{"aws:principalarn": true, "aws:principaltype": true, "aws:username": true}
+	national = map[string]bool{"aws:principalaccount": true, "kms:calleraccount": true}
+)
+
+func isKnown(k policy.Key) bool           { return known[k.Name] }
+func isKnownOfAccount(k policy.Key) bool  { return known[k.Name] && !personal[k.Name] }
+func isKnownOfEveryone(k policy.Key) bool { return isKnownOfAccount(k) && !national[k.Name] }
 
 // WhoCan tells who may do something with a key, such as "kms:Decrypt": what it reports beside the unconditional is possible, and what it does not report is not, as far
 // as the policies are known. The state of the key does not matter. It reads every grant on the key, and asks about everyone whom Config.Identities knows.
@@ -107,7 +118,12 @@ func (c *core) access(ctx context.Context, ref, action string) (Access, error) {
 		a.Unadministered = a.Unadministered && !may
 	}
 	slices.SortFunc(a.Principals, func(a, b PrincipalAccess) int { return cmp.Compare(a.Principal, b.Principal) })
-	c.openings(k, action, &a, accounts)
+	a.Everyone, a.OnlyIf = c.everyone(k, action)
+	c.openings(k, action, accounts)
+	if c.cfg.Identities == nil && a.Unadministered { // there are others than those who are named
+		may, _ := c.everyone(k, actionPutKeyPolicy)
+		a.Unadministered = !may
+	}
 	a.OtherAccounts = slices.Sorted(maps.Keys(accounts))
 	a.Grants, err = c.grantsFor(ctx, k, action)
 	return a, err
@@ -221,14 +237,14 @@ func (c *core) may(people census, k *key, who Caller, action string) (may, condi
 		return false, false, nil, nil
 	}
 	in := cl.question(0)
-	best := Evaluate(in.assume(true))
+	best := Evaluate(in.assume(true, isKnown))
 	if cl.isForeign() && people.ids == nil && best.Outcome != Allowed && best.Missing() == SourceIdentity && cl.client.caller.principal.Type != policy.RootUser {
 		return true, true, nil, nil // if its own account permits it, of which nothing is known
 	}
 	if best.Outcome != Allowed {
 		return false, false, nil, nil
 	}
-	worst := Evaluate(in.assume(false))
+	worst := Evaluate(in.assume(false, isKnown))
 	return true, worst.Outcome != Allowed || federated, best.Grounds(), nil
 }
 
@@ -241,13 +257,13 @@ func (c *core) imagine(k *key, who Caller, action string) *call {
 	return cl
 }
 
-// assume returns the input with the conditions that depend on circumstances decided, for the caller or against it.
-func (in EvaluateInput) assume(favourable bool) EvaluateInput {
+// assume returns the input with the conditions on what is not known decided, for the caller or against it.
+func (in EvaluateInput) assume(favourable bool, isKnown func(policy.Key) bool) EvaluateInput {
 	one := func(doc *PolicyDocument) *PolicyDocument {
 		if doc == nil {
 			return nil
 		}
-		return doc.Assume(favourable, func(k policy.Key) bool { return known[k.Name] })
+		return doc.Assume(favourable, isKnown)
 	}
 	all := func(documents []*PolicyDocument) (assumed []*PolicyDocument) {
 		for _, doc := range documents {
@@ -266,16 +282,24 @@ func (in EvaluateInput) assume(favourable bool) EvaluateInput {
 	return in
 }
 
-// openings finds out whether the key policy opens an action to everyone, and to which accounts.
-func (c *core) openings(k *key, action string, a *Access, accounts map[string]bool) {
+// everyone reports whether the key policy opens an action to everyone, and whether only under conditions.
+func (c *core) everyone(k *key, action string) (may, conditional bool) {
 	// whoever that is, no policy names them
-	stranger := c.imagine(k, User("-").InAccount(strangerAccount), action)
-	in := stranger.question(0)
-	v := in.assume(true).KeyPolicy.Evaluate(in.Request)
-	if a.Everyone = v.Everyone.Found() && !v.Deny.Found(); a.Everyone {
-		v = in.assume(false).KeyPolicy.Evaluate(in.Request)
-		a.OnlyIf = !v.Everyone.Found() || v.Deny.Found()
+	stranger, isKnown := c.imagine(k, User("-").InAccount(strangerAccount), action), isKnownOfEveryone
+	if !stranger.op.across {
+		stranger, isKnown = c.imagine(k, User("-"), action), isKnownOfAccount
 	}
+	in := stranger.question(0)
+	opens := func(favourable bool) bool {
+		v := in.assume(favourable, isKnown).KeyPolicy.Evaluate(in.Request)
+		return v.Everyone.Found() && !v.Deny.Found()
+	}
+	may = opens(true)
+	return may, may && !opens(false)
+}
+
+// openings finds out to which other accounts the key policy opens an action.
+func (c *core) openings(k *key, action string, accounts map[string]bool) {
 	for p := range k.document.Principals() {
 		account := p.Value
 		if named, err := arn.Parse(p.Value); err == nil {
@@ -286,7 +310,7 @@ func (c *core) openings(k *key, action string, a *Access, accounts map[string]bo
 		}
 		stranger := c.imagine(k, User("-").InAccount(account), action)
 		in := stranger.question(0)
-		if v := in.assume(true).KeyPolicy.Evaluate(in.Request); stranger.op.across && v.Account.Found() && !v.Deny.Found() {
+		if v := in.assume(true, isKnownOfAccount).KeyPolicy.Evaluate(in.Request); stranger.op.across && v.Account.Found() && !v.Deny.Found() {
 			accounts[account] = true
 		}
 	}

@@ -377,6 +377,26 @@ func TestWhoCan(t *testing.T) {
 	if _, found = who(free, freeKey.ARN, "Decrypt"); !sameSet(found, []string{"root", "role/far?", "role/ops/app?", "logs.amazonaws.com"}) {
 		t.Errorf("without identities: %q", found)
 	}
+
+	// A condition may say who everyone is, and that may be somebody whom nothing names.
+	for _, condition := range []string{`"StringEquals":{"kms:CallerAccount":"111122223333"}`, `"StringEquals":{"aws:PrincipalAccount":"444455556666"}`,
+		`"StringLike":{"aws:PrincipalAccount":"4444*"}`, `"ArnLike":{"aws:PrincipalArn":"arn:aws:iam::111122223333:user/a*"}`, `"StringEquals":{"aws:username":"alice"}`} {
+		policy := strings.Replace(everyone, `"Resource":"*"`, `"Resource":"*","Condition":{`+condition+`}`, 1)
+		guarded := strings.Replace(everyone, `"Statement":[`, `"Statement":[{"Effect":"Deny","Principal":"*","Action":"kms:Decrypt","Resource":"*","Condition":{`+
+			strings.NewReplacer(`"StringEquals"`, `"StringNotEquals"`, `"StringLike"`, `"StringNotLike"`, `"ArnLike"`, `"ArnNotLike"`).Replace(condition)+`}},`, 1)
+		for _, policy := range []string{policy, guarded} {
+			some := must(free.CreateKey(t.Context(), kms.CreateKeyInput{Policy: policy, BypassPolicyLockoutSafetyCheck: true}))(t)
+			foreigners := policy != guarded && strings.Contains(condition, "4444") // who cannot administer it
+			if a, _ := who(free, some.ARN, "Decrypt"); !a.Everyone || !a.OnlyIf || a.Unadministered != foreigners {
+				t.Errorf("%s: everyone %v, only if %v, unadministered %v", policy, a.Everyone, a.OnlyIf, a.Unadministered)
+			}
+		}
+	}
+	shared := must(free.CreateKey(t.Context(), kms.CreateKeyInput{Policy: strings.Replace(text, `"Resource":"*"}`, `"Resource":"*","Condition":{"ArnLike":{"aws:PrincipalArn":"arn:aws:iam::*:role/ops-*"}}}`, 1),
+		BypassPolicyLockoutSafetyCheck: true}))(t)
+	if a, _ := who(free, shared.ARN, "Decrypt"); !slices.Equal(a.OtherAccounts, []string{foreign}) || a.Everyone {
+		t.Errorf("open to roles of an account: %q, everyone %v", a.OtherAccounts, a.Everyone)
+	}
 	for ref, action := range map[string]string{"alias/none": "Decrypt", key.ARN: "Dance", freeKey.ARN: "kms:ListKeys"} {
 		if _, err := f.WhoCan(t.Context(), ref, action); err == nil {
 			t.Errorf("%s of %s is told", action, ref)

@@ -42,7 +42,7 @@ func TestServicegrant(t *testing.T) {
 		`  vol-1 opens by the grant: all that Dana knows`,
 		`  vol-2, under the same key, does not`,
 		hidden,
-		`      that is, grant [0-9a-f]{8}\.\.\. does not allow it: its constraint is another`,
+		`      that is, grant [0-9a-f]{8}\.\.\. does not allow it: its source is another`,
 		`The service detaches vol-1, and retires the grant`,
 		`  no grants on the key`,
 		`  vol-1 does not open any more`,

@@ -3,6 +3,7 @@ package kms
 import (
 	"cmp"
 	"context"
+	"errors"
 	"iter"
 	"maps"
 	"slices"
@@ -228,8 +229,8 @@ func (c *core) may(people census, k *key, who Caller, action string) (may, condi
 	cl := c.imagine(k, who, action)
 	federated := who.kind == policy.FederatedUser // by whom is not known
 	switch cl.standing, err = people.standing(cl.client.caller); {
-	case err == errUnknownCaller && federated:
-	case err == errUnknownCaller:
+	case errors.Is(err, errUnknownCaller) && federated:
+	case errors.Is(err, errUnknownCaller):
 		return false, false, nil, nil
 	case err != nil:
 		return false, false, nil, err

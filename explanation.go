@@ -64,6 +64,15 @@ func Explain(in EvaluateInput) Explanation {
 	return e
 }
 
+// grantFaults says for people what [GrantTrace.Failed] names.
+var grantFaults = map[string]string{
+	"operation":          "it is for other operations",
+	"grantee":            "it is for another grantee, or the caller of another account is limited by a boundary or session policies",
+	"source":             "it is for another source",
+	"encryption context": "its constraint wants another encryption context",
+	"new grant":          "the new grant would allow more than it does",
+}
+
 // String tells it in lines: the decision and its reason, then the statements that matter. Those are the ones that match, and those for the caller, the action and the
 // resource that fail by a condition.
 func (e Explanation) String() string {
@@ -75,6 +84,9 @@ func (e Explanation) String() string {
 			switch {
 			case t.Matched():
 				fmt.Fprintf(&b, "\n%s %v: %s matches", ground.Source, t.Effect, ground.name(t.Sid))
+				if t.Ways == policy.ByAccount && e.Outcome == ImplicitlyDenied && e.Missing() == SourceIdentity {
+					b.WriteString(" by the caller's account, and leaves it to identity-based policies")
+				}
 			case t.Failed == policy.ConditionElement:
 				fmt.Fprintf(&b, "\n%s %v: %s does not apply:", ground.Source, t.Effect, ground.name(t.Sid))
 				for i, c := range t.Conditions {
@@ -93,7 +105,7 @@ func (e Explanation) String() string {
 		if g.Allows {
 			fmt.Fprintf(&b, "\ngrant %s allows it", g.Grant.GrantID)
 		} else {
-			fmt.Fprintf(&b, "\ngrant %s does not: its %s is another", g.Grant.GrantID, g.Failed)
+			fmt.Fprintf(&b, "\ngrant %s does not allow it: %s", g.Grant.GrantID, grantFaults[g.Failed])
 		}
 	}
 	return b.String()

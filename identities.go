@@ -1,6 +1,7 @@
 package kms
 
 import (
+	"errors"
 	"iter"
 	"maps"
 	"slices"
@@ -89,18 +90,24 @@ func (c census) standing(who *actor) (s standing, err error) {
 	if s.account = s.owner; who.principal.Account != c.ring.account {
 		s.account = c.ids.Account(who.principal.Account)
 		if s.account == nil {
-			return standing{}, errUnknownCaller
+			return standing{}, unknownCaller("account " + who.principal.Account)
 		}
 	}
 	if who.behind != "" {
 		if s.identity = c.ids.Identity(who.behind); s.identity == nil {
-			return standing{}, errUnknownCaller
+			return standing{}, unknownCaller(who.behind)
 		}
 	}
 	return s, nil
 }
 
-var errUnknownCaller error = &fault{code: ErrAccessDenied, message: "The caller is none that the keyring's identities know: the user, the role or its account does not exist."}
+// errUnknownCaller is the cause of a denial to somebody whom Identities do not have.
+var errUnknownCaller = errors.New("no such caller")
+
+// unknownCaller denies everything, and says to the caller what of its own name there is not.
+func unknownCaller(what string) error {
+	return &fault{code: ErrAccessDenied, message: "The keyring's identities have no " + what + ", so that nobody can call as it.", cause: errUnknownCaller}
+}
 
 // principal is the caller's, as policies match it.
 func (s *standing) principal(who *actor) policy.Principal {
@@ -198,7 +205,7 @@ func (c census) bind(doc *PolicyDocument) (bound []string, err error) {
 			continue
 		}
 		if !c.exists(p.Value) {
-			return nil, faultf(ErrMalformedPolicy, "Policy contains a statement with one or more invalid principals (Statement[%d]).", p.Statement)
+			return nil, faultf(ErrMalformedPolicy, "Policy contains a statement with one or more invalid principals (Statement[%d]: there is no %s).", p.Statement, printable(p.Value))
 		}
 		if id := c.unique(p.Value); id != "" {
 			ids[p.Value] = id

@@ -271,8 +271,21 @@ func TestSimulate(t *testing.T) {
 	s = decrypt(kms.User("bob"), nil)
 	why := s.Permissions[0].Explanation
 	if !errors.Is(s.Err, kms.ErrAccessDenied) || s.Allowed() || why.Missing() != kms.SourceIdentity ||
-		!strings.Contains(why.String(), `Statement "Tenant" does not apply: StringEquals kms:EncryptionContext:Tenant wants ["42"] and the request has none`) {
+		!strings.Contains(why.String(), `Statement "Tenant" does not apply: StringEquals kms:EncryptionContext:Tenant wants ["42"] and the request has none`) ||
+		!strings.Contains(why.String(), "matches by the caller's account, and leaves it to identity-based policies") {
 		t.Errorf("denied: %v: %v", s.Err, why)
+	}
+	if s = decrypt(kms.User("carol"), nil); !errors.Is(s.Err, kms.ErrAccessDenied) || !strings.Contains(s.Err.Error(), "have no "+userARN(owner, "carol")) {
+		t.Errorf("nobody: %v", s.Err)
+	}
+	if s = decrypt(kms.User("alice").InAccount("999999999999"), nil); !errors.Is(s.Err, kms.ErrAccessDenied) || !strings.Contains(s.Err.Error(), "have no account 999999999999") {
+		t.Errorf("of no account: %v", s.Err)
+	}
+	s = must(f.Simulate(t.Context(), kms.Root(), func(ctx context.Context, c *kms.Client) error {
+		return c.PutKeyPolicy(ctx, key.ARN, kms.PutKeyPolicyInput{Policy: strings.Replace(delegating, owner, userARN(owner, "carol"), 1)})
+	}))(t)
+	if !errors.Is(s.Err, kms.ErrMalformedPolicy) || !strings.Contains(s.Err.Error(), "Statement[0]: there is no "+userARN(owner, "carol")) {
+		t.Errorf("a policy for nobody: %v", s.Err)
 	}
 	if s = decrypt(kms.User("bob"), kms.EncryptionContext{"tenant": "42"}); s.Err != nil {
 		t.Errorf("with its context: %v", s.Err)
@@ -311,6 +324,34 @@ func TestSimulate(t *testing.T) {
 	failed := errors.New("of the caller's own")
 	if _, err := f.Simulate(t.Context(), kms.Root(), func(context.Context, *kms.Client) error { return failed }); !errors.Is(err, failed) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestGrantsExplained: of every grant that does not help it is told why.
+func TestGrantsExplained(t *testing.T) {
+	f := open(t)
+	key := must(f.CreateKey(t.Context(), kms.CreateKeyInput{}))(t)
+	tenant := kms.EncryptionContext{"tenant": "42"}
+	must(f.CreateGrant(t.Context(), key.ARN, kms.CreateGrantInput{GranteePrincipal: userARN(owner, "bob"), Constraints: kms.GrantConstraints{EncryptionContextSubset: tenant},
+		Operations: []kms.GrantOperation{kms.GrantDecrypt, kms.GrantCreateGrant}}))(t)
+	for want, call := range map[string]func(context.Context, *kms.Client) error{
+		"it is for other operations": func(ctx context.Context, c *kms.Client) error {
+			_, err := c.Encrypt(ctx, key.ARN, []byte("x"), tenant)
+			return err
+		},
+		"its constraint wants another encryption context": func(ctx context.Context, c *kms.Client) error {
+			_, err := c.Decrypt(ctx, nil, nil, kms.WithKey(key.ARN))
+			return err
+		},
+		"the new grant would allow more than it does": func(ctx context.Context, c *kms.Client) error {
+			_, err := c.CreateGrant(ctx, key.ARN, kms.CreateGrantInput{GranteePrincipal: userARN(owner, "eve"), Operations: []kms.GrantOperation{kms.GrantDecrypt}})
+			return err
+		},
+	} {
+		s := must(f.Simulate(t.Context(), kms.User("bob"), call))(t)
+		if why := s.Permissions[0].Explanation.String(); s.Allowed() || !strings.Contains(why, " does not allow it: "+want) {
+			t.Errorf("%q is not in %s", want, why)
+		}
 	}
 }
 

@@ -175,7 +175,8 @@ func TestExplainTellsAll(t *testing.T) {
 		t.Errorf("%v", e)
 	}
 	for _, want := range []string{"Bool aws:MultiFactorAuthPresent wants [\"true\"] and the request has none, IpAddress aws:SourceIp wants [\"10.0.0.0/8\"]",
-		"grant one does not: its grantee is another", "grant two does not: its operation is another", "grant three does not: its source is another", "grant four does not: its encryption context is another",
+		"matches by the caller's account, and leaves it to identity-based policies", "grant one does not allow it: it is for another grantee", "grant two does not allow it: it is for other operations",
+		"grant three does not allow it: it is for another source", "grant four does not allow it: its constraint wants another encryption context",
 		`service control policy Allow: Statement "C" matches`, `resource control policy Allow: Statement "C" matches`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it lacks %q:\n%s", want, text)

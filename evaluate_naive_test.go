@@ -173,16 +173,18 @@ func naiveRetires(g *kms.Grant, in *kms.EvaluateInput, byIdentity bool) bool {
 // equals reports whether two encryption contexts have the same pairs.
 func equals(a, b kms.EncryptionContext) bool { return includes(a, b) && includes(b, a) }
 
-// includes reports whether one pair of all has each name of some, without its case, and its value. Two pairs of one name are none.
+// includes reports whether one pair of all has each name of some, without its case, and its value. Two pairs of one name are none, in either.
 func includes(all, some kms.EncryptionContext) bool {
-	for name, value := range some {
-		var values []string
-		for n, v := range all {
+	find := func(pairs kms.EncryptionContext, name string) (values []string) {
+		for n, value := range pairs {
 			if strings.EqualFold(n, name) {
-				values = append(values, v)
+				values = append(values, value)
 			}
 		}
-		if !slices.Equal(values, []string{value}) {
+		return values
+	}
+	for name, value := range some {
+		if found := find(all, name); len(found) != 1 || found[0] != value || len(find(some, name)) != 1 {
 			return false
 		}
 	}

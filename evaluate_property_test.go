@@ -176,28 +176,16 @@ func (c *court) judge(in *kms.EvaluateInput) kms.Decision {
 
 // The disputes are all in which the documents are silent, the naive combiner takes the safe side, and Evaluate allows.
 const (
-	retiresUnseen     = "without a grant that is to be retired, whoever the identity policies let retire grants of the own account may"
-	foreignRootGrant  = "a grant to the root user of another account allows that user"
-	foreignRetirement = "a retiring principal of another account may, with a boundary or session policies"
+	retiresUnseen = "without a grant that is to be retired, whoever the identity policies let retire grants of the own account may"
 )
 
-var disputes = []string{retiresUnseen, foreignRootGrant, foreignRetirement}
+var disputes = []string{retiresUnseen}
 
 func disputeOf(in *kms.EvaluateInput) string {
-	who := in.Request.Principal
-	foreign := who.Account != in.Account
-	granted := slices.ContainsFunc(in.Grants, func(g *kms.Grant) bool { return g.GranteePrincipal == who.ARN })
-	retiring := slices.ContainsFunc(in.Grants, func(g *kms.Grant) bool { return slices.Contains(granteeNames(&who), g.RetiringPrincipal) })
-	switch retires := in.Request.Action == "kms:RetireGrant"; {
-	case retires && len(in.Grants) == 0:
+	if in.Request.Action == "kms:RetireGrant" && len(in.Grants) == 0 {
 		return retiresUnseen
-	case foreign && who.Type == policy.RootUser && granted:
-		return foreignRootGrant
-	case retires && foreign && retiring && (in.Boundary != nil || len(in.Session) > 0):
-		return foreignRetirement
-	default:
-		return ""
 	}
+	return ""
 }
 
 // documentsOf lists all that are there, by their sources.

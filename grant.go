@@ -100,9 +100,10 @@ func (g *Grant) failed(in *EvaluateInput) string {
 	return ""
 }
 
-// isLimitedAcross reports whether the caller is of another account and limited there.
+// isLimitedAcross reports whether the caller is of another account and limited there, or that account's root user, to whom nothing on a key is given.
 func (in *EvaluateInput) isLimitedAcross() bool {
-	return !in.sameAccount() && (in.Request.Principal.Boundary || len(in.Session) > 0)
+	p := &in.Request.Principal
+	return !in.sameAccount() && (p.Boundary || len(in.Session) > 0 || p.Type == policy.RootUser)
 }
 
 // isNamed reports whether an ARN in a grant names a caller: the user, the session or the root user itself, or the role behind the session. unique is the unique id that
@@ -162,8 +163,7 @@ func (ec EncryptionContext) includes(some EncryptionContext) bool {
 	return true
 }
 
-// equals reports whether each has every pair of the other. As many pairs would not do: two names of one that fold to a single name of the other leave that one room
-// for any pair.
+// equals reports whether each has every pair of the other.
 func (ec EncryptionContext) equals(other EncryptionContext) bool {
 	return ec.includes(other) && other.includes(ec)
 }

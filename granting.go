@@ -233,6 +233,9 @@ func (v *violations) constraint(member string, ec EncryptionContext) {
 // bindGrant fills in a record for a grant that the caller makes. With Identities, its principals must exist.
 func (a admitted) bindGrant(r *grantRecord) error {
 	g := a.req.grant
+	if p, err := arn.Parse(g.GranteePrincipal); err == nil && p.Resource == "root" && p.Account != a.client.c.ring.account {
+		return faultf(ErrValidation, "A grant to the root user of another account would allow nobody: name a user or a role.")
+	}
 	for member, arn := range map[string]string{"granteePrincipal": g.GranteePrincipal, "retiringPrincipal": g.RetiringPrincipal} {
 		if arn != "" && !a.people.exists(arn) {
 			return faultf(ErrInvalidArn, "%s: there is no such principal", member)

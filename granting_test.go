@@ -93,8 +93,8 @@ func TestGrantees(t *testing.T) {
 		{"a session", kms.CreateGrantInput{GranteePrincipal: "arn:aws:sts::111122223333:assumed-role/app/one"}, []kms.Caller{app}, []kms.Caller{other}},
 		{"a federated user", kms.CreateGrantInput{GranteePrincipal: "arn:aws:sts::111122223333:federated-user/fay"},
 			[]kms.Caller{kms.FederatedUser("alice", "fay")}, []kms.Caller{kms.FederatedUser("alice", "guy"), kms.User("alice"), kms.User("fay")}},
-		{"an account", kms.CreateGrantInput{GranteePrincipal: "arn:aws:iam::444455556666:root"},
-			[]kms.Caller{kms.Root().InAccount(foreign)}, []kms.Caller{kms.User("alice").InAccount(foreign), kms.Role("app").InAccount(foreign)}},
+		{"an account", kms.CreateGrantInput{GranteePrincipal: "arn:aws:iam::111122223333:root"},
+			[]kms.Caller{kms.Root()}, []kms.Caller{kms.User("alice"), kms.Role("app"), kms.Root().InAccount(foreign)}},
 		{"a foreign role", kms.CreateGrantInput{GranteePrincipal: roleARN(foreign, "far")},
 			[]kms.Caller{kms.Role("far").InAccount(foreign)},
 			[]kms.Caller{kms.Role("far"), kms.Role("far").InAccount(foreign).WithSessionPolicies(allowing("kms:*"))}},
@@ -448,6 +448,7 @@ func TestGrantInputs(t *testing.T) {
 		{"granteePrincipal", func(in *kms.CreateGrantInput) { in.GranteePrincipal = "arn:aws:iam::111122223333:group/ops" }, kms.ErrValidation},
 		{"granteePrincipal", func(in *kms.CreateGrantInput) { in.GranteePrincipal = userARN(owner, "nobody") }, kms.ErrInvalidArn},
 		{"granteePrincipal", func(in *kms.CreateGrantInput) { in.GranteePrincipal = userARN("999999999999", "alice") }, kms.ErrInvalidArn},
+		{"root user of another account", func(in *kms.CreateGrantInput) { in.GranteePrincipal = "arn:aws:iam::444455556666:root" }, kms.ErrValidation},
 		{"retiringPrincipal", func(in *kms.CreateGrantInput) { in.RetiringPrincipal = userARN(owner, "nobody") }, kms.ErrInvalidArn},
 		{"RetiringServicePrincipal", func(in *kms.CreateGrantInput) {
 			in.RetiringPrincipal, in.RetiringServicePrincipal = userARN(owner, "alice"), "logs.amazonaws.com"

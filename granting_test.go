@@ -1,6 +1,7 @@
 package kms_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"iter"
@@ -719,4 +720,41 @@ func TestAnchoredGrants(t *testing.T) {
 	if err := use(t, anchored().As(kms.User("bob")), key.ARN, nil); !errors.Is(err, kms.ErrRolledBack) {
 		t.Errorf("with a grant that is withheld: %v", err)
 	}
+}
+
+// A twoFacedStore returns one more record to who lists a prefix that is longer than that of all grants on a key.
+type twoFacedStore struct {
+	keystore.Store
+	all  string
+	more *keystore.Record
+}
+
+func (s *twoFacedStore) List(ctx context.Context, prefix, after string, limit int) ([]keystore.Record, error) {
+	found, err := s.Store.List(ctx, prefix, after, limit)
+	if m := s.more; m != nil && strings.HasPrefix(m.Name, prefix) && m.Name > after && len(prefix) > len(s.all) {
+		found = append(found, *m)
+		slices.SortFunc(found, func(a, b keystore.Record) int { return strings.Compare(a.Name, b.Name) })
+		found = found[:min(limit, len(found))]
+	}
+	return found, err
+}
+
+// TestAnchoredGrantsAreThoseThatAreUsed: a store that shows the right grants to be counted, and a revoked one to be used, is refused.
+func TestAnchoredGrantsAreThoseThatAreUsed(t *testing.T) {
+	store := &twoFacedStore{Store: memory.New()}
+	mark := must(anchor.Create(filepath.Join(t.TempDir(), "anchor")))(t)
+	anchored := func() *fixture { return open(t, func(c *kms.Config) { c.Store, c.Anchor = store, mark }) }
+	f := anchored()
+	key := must(f.CreateKey(t.Context(), kms.CreateKeyInput{Policy: delegating}))(t)
+	store.all = "grant/" + key.KeyID + "/"
+	made := must(f.CreateGrant(t.Context(), key.ARN, kms.CreateGrantInput{GranteePrincipal: userARN(owner, "alice"), Operations: []kms.GrantOperation{kms.GrantEncrypt}}))(t)
+	must(f.CreateGrant(t.Context(), key.ARN, kms.CreateGrantInput{GranteePrincipal: userARN(owner, "bob"), Operations: []kms.GrantOperation{kms.GrantEncrypt}}))(t)
+	revoked := must(store.Get(t.Context(), store.all+made.GrantID))(t)
+	check(t, use(t, anchored().As(kms.User("alice")), key.ARN, nil))
+	check(t, f.RevokeGrant(t.Context(), key.ARN, made.GrantID))
+	store.more = &revoked
+	if err := use(t, anchored().As(kms.User("alice")), key.ARN, nil); err == nil {
+		t.Error("a revoked grant was used")
+	}
+	check(t, use(t, anchored().As(kms.User("bob")), key.ARN, nil))
 }

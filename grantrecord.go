@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/claviger/kms/internal/record"
 	"github.com/claviger/kms/keystore"
@@ -191,32 +192,9 @@ func (c *core) grantsOf(ctx context.Context, k *key, grantee string) ([]*Grant, 
 	if known && old.changes == k.grants.changes {
 		return old.grants, nil
 	}
-	if c.anchor != nil {
-		if err := c.proveGrants(ctx, k); err != nil {
-			return nil, err
-		}
-	}
-	next, damaged := &grantView{changes: k.grants.changes}, false
-	for item, err := range keystore.Walk(ctx, c.store, c.granteePrefix(k.id, grantee)) {
-		var r *grantRecord
-		if err == nil {
-			r, _, err = c.openGrant(ctx, item)
-		}
-		switch {
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case isDamage(err): // it allows nothing
-			damaged = true
-			continue
-		case err != nil:
-			return nil, err
-		}
-		if _, gone := c.removed.Get(r.id); gone {
-			return nil, &Problem{item.Name, "gone back: the grant was removed", record.ErrDamaged}
-		}
-		if r.key == k.id && r.granted() == grantee {
-			next.grants = append(next.grants, r.grant(c.ring.ringID))
-		}
+	next, damaged, err := c.readGrants(ctx, k, grantee)
+	if err != nil {
+		return nil, err
 	}
 	if damaged { // and may be whole the next time
 		return next.grants, nil
@@ -246,26 +224,65 @@ func (v *vault) countGrants(ctx context.Context, id keyID) (found grantsRecord, 
 	return found, nil
 }
 
-// proveGrants compares the grants that the store has on a key with the sum in the key's record, which the anchor vouches for.
-func (c *core) proveGrants(ctx context.Context, k *key) error {
+// readGrants reads the grants that a grantee has on a key, and tells if one of them could not be read, which allows nothing. With an anchor the names of all grants on the
+// key are read with them, and compared with the sum in the key's record, which the anchor vouches for.
+func (c *core) readGrants(ctx context.Context, k *key, grantee string) (next *grantView, damaged bool, err error) {
 	for range maxTries {
-		found, err := c.countGrants(ctx, k.id)
-		if err != nil {
-			return err
+		var found grantsRecord
+		if next, damaged, found, err = c.listGrants(ctx, k, grantee); err != nil {
+			return nil, false, err
 		}
-		if found.count == k.grants.count && found.sum == k.grants.sum {
-			return nil
+		if c.anchor == nil || found.count == k.grants.count && found.sum == k.grants.sum {
+			return next, damaged, nil
 		}
 		now, err := c.reload(ctx, k.id, c.clock.mono())
 		switch {
 		case err != nil:
-			return err
+			return nil, false, err
 		case now.grants == k.grants:
-			return &Problem{keyItem(k.id), fmt.Sprintf("the store has %d grants on it, and there must be %d, of other contents", found.count, k.grants.count), ErrRolledBack}
+			return nil, false, &Problem{keyItem(k.id), fmt.Sprintf("the store has %d grants on it, and there must be %d, of other contents", found.count, k.grants.count), ErrRolledBack}
 		}
 		k = now
 	}
-	return keystore.ErrConflict
+	return nil, false, keystore.ErrConflict
+}
+
+// listGrants is one turn of readGrants, with what it has counted.
+func (c *core) listGrants(ctx context.Context, k *key, grantee string) (next *grantView, damaged bool, found grantsRecord, err error) {
+	next = &grantView{changes: k.grants.changes}
+	theirs := c.granteePrefix(k.id, grantee)
+	listed := theirs
+	if c.anchor != nil { // in one go, so that what is counted is what is used
+		listed = grantPrefix(k.id)
+	}
+	for item, err := range keystore.Walk(ctx, c.store, listed) {
+		if c.anchor != nil {
+			found.add(1, c.grantShare(item.Name))
+		}
+		var r *grantRecord
+		if err == nil {
+			if !strings.HasPrefix(item.Name, theirs) {
+				continue
+			}
+			r, _, err = c.openGrant(ctx, item)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil, false, found, ctx.Err()
+		case isDamage(err): // it allows nothing
+			damaged = true
+			continue
+		case err != nil:
+			return nil, false, found, err
+		}
+		if _, gone := c.removed.Get(r.id); gone {
+			return nil, false, found, &Problem{item.Name, "gone back: the grant was removed", record.ErrDamaged}
+		}
+		if r.key == k.id && r.granted() == grantee {
+			next.grants = append(next.grants, r.grant(c.ring.ringID))
+		}
+	}
+	return next, damaged, found, nil
 }
 
 // candidates returns the grants on a key that may be the caller's.

@@ -1,6 +1,7 @@
 package stress_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -101,7 +102,29 @@ func (s *faultyStore) Commit(ctx context.Context, changes []keystore.Change) (ke
 type script struct {
 	ring     *kms.Keyring
 	keys     [2]string
+	grants   map[string]kms.CreateGrantResult // by name
 	messages []scriptMessage
+}
+
+// grantee has of the script's keys what grants give.
+var grantee = kms.User("grantee")
+
+func (s *script) grant(ctx context.Context, key int, name string, in kms.CreateGrantInput) error {
+	in.Name, in.GranteePrincipal, in.Operations = name, "arn:aws:iam::111122223333:user/grantee", []kms.GrantOperation{kms.GrantEncrypt}
+	made, err := s.ring.CreateGrant(ctx, s.keys[key], in)
+	if s.grants == nil {
+		s.grants = map[string]kms.CreateGrantResult{}
+	}
+	s.grants[name] = made
+	return err
+}
+
+func (s *script) encryptByGrant(ctx context.Context, key int) error {
+	out, err := s.ring.As(grantee).WithGrantTokens(s.grants["first"].GrantToken).Encrypt(ctx, s.keys[key], []byte("message"), nil)
+	if err == nil {
+		s.messages = append(s.messages, scriptMessage{s.keys[key], out.Ciphertext})
+	}
+	return err
 }
 
 type scriptMessage struct {
@@ -151,6 +174,30 @@ var steps = []struct {
 	{"PutKeyPolicy", 1, func(ctx context.Context, s *script) error {
 		p, err := s.ring.DefaultPolicy(nil, []kms.Caller{kms.Role("app")})
 		return errors.Join(err, s.ring.PutKeyPolicy(ctx, s.keys[0], kms.PutKeyPolicyInput{Policy: p}))
+	}},
+	{"CreateGrant", 1, func(ctx context.Context, s *script) error { return s.grant(ctx, 0, "first", kms.CreateGrantInput{}) }},
+	{"CreateGrant that somebody retires", 1, func(ctx context.Context, s *script) error {
+		return s.grant(ctx, 0, "second", kms.CreateGrantInput{RetiringPrincipal: "arn:aws:iam::111122223333:user/retiring"})
+	}},
+	{"CreateGrant of a grant that there is", 1, func(ctx context.Context, s *script) error { return s.grant(ctx, 0, "first", kms.CreateGrantInput{}) }},
+	{"CreateGrant on another key", 1, func(ctx context.Context, s *script) error {
+		return s.grant(ctx, 1, "third", kms.CreateGrantInput{RetiringServicePrincipal: "logs.amazonaws.com"})
+	}},
+	{"Encrypt by a grant", 1, func(ctx context.Context, s *script) error { return s.encryptByGrant(ctx, 0) }},
+	{"Encrypt by another grant", 1, func(ctx context.Context, s *script) error { return s.encryptByGrant(ctx, 1) }},
+	{"Maintain, which writes down what was used", 1, func(_ context.Context, s *script) error { return s.maintain() }},
+	{"RevokeGrant", 1, func(ctx context.Context, s *script) error {
+		return s.ring.RevokeGrant(ctx, s.keys[0], s.grants["first"].GrantID)
+	}},
+	{"Encrypt by the grant that is left", 1, func(ctx context.Context, s *script) error { return s.encryptByGrant(ctx, 0) }},
+	{"RetireGrant", 1, func(ctx context.Context, s *script) error {
+		return s.ring.As(kms.User("retiring")).RetireGrant(ctx, kms.RetireGrantInput{GrantToken: s.grants["second"].GrantToken})
+	}},
+	{"Encrypt by no grant", 1, func(ctx context.Context, s *script) error {
+		if err := s.encryptByGrant(ctx, 0); !errors.Is(err, kms.ErrAccessDenied) {
+			return cmp.Or(err, errors.New("a grant that was taken away is used"))
+		}
+		return nil
 	}},
 	{"EnableKeyRotation", 1, func(ctx context.Context, s *script) error {
 		return s.ring.EnableKeyRotation(ctx, s.keys[0], 90*kms.Day)
@@ -217,6 +264,11 @@ func view(t *testing.T, store keystore.Store) string {
 				t.Fatalf("%s: which material is current? %+v, %+v", k.KeyID, meta, v)
 			}
 		}
+		var grants []string
+		for _, g := range must(collect(ring.ListGrants(ctx, k.KeyID, kms.ListGrantsInput{})))(t) {
+			grants = append(grants, fmt.Sprint(g.Name, " ", g.RetiringPrincipal, g.RetiringServicePrincipal))
+		}
+		lines = append(lines, fmt.Sprintf("key %s: grants %q", created[k.KeyID], sorted(grants)))
 		lines = append(lines, fmt.Sprintf("key %s: %s %q until %v, tags %v, policy %d, rotation %v %v, versions %q", created[k.KeyID], meta.KeyState, meta.Description, meta.DeletionDate,
 			must(collect(ring.ListResourceTags(ctx, k.KeyID)))(t), len(must(ring.GetKeyPolicy(ctx, k.KeyID))(t)), rotation.RotationPeriod, rotation.NextRotationDate, versions))
 	}
@@ -249,16 +301,26 @@ func whole(t *testing.T, store keystore.Store, messages []scriptMessage) {
 		time.Sleep(2 * time.Hour)
 		must(ring.Maintain(ctx))(t)
 	}
+	if p := must(ring.Check(ctx))(t).Problems; len(p) != 0 {
+		t.Errorf("Check: %v", p)
+	}
 	var want []string
 	for _, a := range must(collect(ring.ListAliases(ctx, "")))(t) {
 		want = append(want, a.AliasName)
 	}
+	retirable := 0
 	living := map[string]bool{}
 	for _, k := range must(collect(ring.ListKeys(ctx)))(t) {
 		living[k.KeyID] = true
 		want = append(want, "key/"+k.KeyID)
 		for i, v := range must(collect(ring.ListKeyRotations(ctx, k.KeyID, kms.ListKeyRotationsInput{AllKeyMaterial: true})))(t) {
 			want = append(want, "ver/"+k.KeyID+"/"+v.KeyMaterialID, fmt.Sprint("vidx/"+k.KeyID+"/", i))
+		}
+		for _, g := range must(collect(ring.ListGrants(ctx, k.KeyID, kms.ListGrantsInput{})))(t) {
+			want = append(want, "grant/"+k.KeyID+"/"+g.GrantID)
+			if g.RetiringPrincipal+g.RetiringServicePrincipal != "" {
+				retirable++
+			}
 		}
 		due := must(ring.DescribeKey(ctx, k.KeyID))(t).DeletionDate
 		if status := must(ring.GetKeyRotationStatus(ctx, k.KeyID))(t); status.KeyRotationEnabled {
@@ -270,7 +332,7 @@ func whole(t *testing.T, store keystore.Store, messages []scriptMessage) {
 	}
 	var got []string
 	counts := map[string]int{}
-	for _, prefix := range []string{"alias/", "key/", "ver/", "vidx/", "due/"} {
+	for _, prefix := range []string{"alias/", "key/", "ver/", "vidx/", "due/", "grant/"} {
 		for _, name := range names(t, store, prefix) {
 			if key, _, _ := strings.Cut(strings.TrimPrefix(name, "vidx/"), "/"); prefix == "vidx/" { // how the number is written is not our matter
 				name = fmt.Sprint("vidx/"+key+"/", counts[key])
@@ -281,6 +343,14 @@ func whole(t *testing.T, store keystore.Store, messages []scriptMessage) {
 	}
 	if !slices.Equal(sorted(got), sorted(want)) {
 		t.Errorf("the store holds\n%s\nwant\n%s", strings.Join(sorted(got), "\n"), strings.Join(sorted(want), "\n"))
+	}
+	if n := len(names(t, store, "retire/")); n != retirable {
+		t.Errorf("%d entries find grants by who retires them, want %d", n, retirable)
+	}
+	for _, name := range names(t, store, "used/") {
+		if key, _, _ := strings.Cut(strings.TrimPrefix(name, "used/"), "/"); !living[key] {
+			t.Errorf("%s is left of a key that is gone", name)
+		}
 	}
 	for key := range living {
 		if must(ring.DescribeKey(ctx, key))(t).KeyState == kms.PendingDeletion {

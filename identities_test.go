@@ -254,6 +254,7 @@ func TestSimulate(t *testing.T) {
 	f := open(t, withIdentities(people(t, map[string][]string{userARN(owner, "alice"): {allowing("kms:Decrypt", "kms:CreateGrant")}, userARN(owner, "bob"): nil})))
 	key := must(f.CreateKey(t.Context(), kms.CreateKeyInput{Policy: strings.Replace(delegating, `"kms:*","Resource":"*"`,
 		`"kms:*","Resource":"*"},{"Sid":"Tenant","Effect":"Allow","Principal":{"AWS":"`+userARN(owner, "bob")+`"},"Action":"kms:Decrypt","Resource":"*","Condition":{"StringEquals":{"kms:EncryptionContext:Tenant":"42"}}`, 1)}))(t)
+	text := must(f.GetKeyPolicy(t.Context(), key.ARN))(t)
 	f.trail.Reset()
 	decrypt := func(who kms.Caller, ec kms.EncryptionContext) kms.Simulation {
 		return must(f.Simulate(t.Context(), who, func(ctx context.Context, c *kms.Client) error {
@@ -305,6 +306,13 @@ func TestSimulate(t *testing.T) {
 	}))(t)
 	if len(s.Permissions) != 2 || s.Permissions[0].Action != "kms:ReEncryptFrom" || s.Permissions[1].Action != "kms:ReEncryptTo" {
 		t.Errorf("ReEncrypt needs %+v", s.Permissions)
+	}
+	// A change that finds nothing to change is admitted twice, and needs its permission once.
+	s = must(f.Simulate(t.Context(), kms.Root(), func(ctx context.Context, c *kms.Client) error {
+		return c.PutKeyPolicy(ctx, key.ARN, kms.PutKeyPolicyInput{Policy: text})
+	}))(t)
+	if s.Err != nil || len(s.Permissions) != 1 {
+		t.Errorf("PutKeyPolicy needs %+v: %v", s.Permissions, s.Err)
 	}
 	check(t, f.DisableKey(t.Context(), key.ARN))
 	if s = decrypt(kms.User("alice"), nil); !errors.Is(s.Err, kms.ErrDisabled) || !s.Allowed() {

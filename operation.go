@@ -160,7 +160,8 @@ type frame struct {
 	aliases [3]string // by need; the alias that the caller named it by
 	index   int       // the need that is being looked at
 
-	authorized bool // the caller may know the keys
+	authorized bool         // the caller may know the keys
+	asked      []Permission // of a simulation: what the policies were asked when the call was last admitted
 	input      policy.Request
 }
 
@@ -231,6 +232,9 @@ func do[R any](ctx context.Context, c *Client, op *operation, req *request, run 
 		err = errDryRun
 	}
 	err = cl.finish(ctx, err)
+	if c.simulator != nil {
+		c.simulator.add(cl.asked)
+	}
 	if err != nil {
 		withhold(res)
 		res = *new(R)
@@ -325,6 +329,7 @@ func (cl *call) admit(ctx context.Context, again bool) (admitted, error) {
 		cl.event.Resources, cl.event.Response, cl.event.Additional = cl.event.Resources[:0], cl.event.Response[:0], cl.event.Additional[:0]
 		cl.told = false // what is told now is another state of affairs, under the same id
 	}
+	cl.asked = nil
 	if err := cl.identify(); err != nil {
 		return admitted{}, err
 	}
@@ -518,10 +523,10 @@ func (cl *call) authorize(ctx context.Context, i int) error {
 		return cl.denied(n.action, "", hiddenResource)
 	}
 	d, in, err := cl.decide(ctx, i)
-	if s := cl.client.simulator; s != nil && err == nil {
+	if cl.client.simulator != nil && err == nil {
 		e := Explain(in)
 		e.Decision = d
-		s.add(Permission{n.action, cl.input.Resource, e})
+		cl.asked = append(cl.asked, Permission{n.action, cl.input.Resource, e})
 	}
 	switch {
 	case err != nil:

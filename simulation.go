@@ -11,8 +11,8 @@ type Simulation struct {
 	// Err is what the call would return before it does its work; nil if it would be allowed, and the key's state permits it.
 	Err error
 
-	// Permissions are what the call needs, in the order in which it asks. Those of an operation that does not come to ask, since it is malformed or its key does not
-	// exist, are not among them.
+	// Permissions are what the call needs, in the order in which it asks. There are none of an operation that does not come to ask: since it is malformed, its key does
+	// not exist, the caller is unknown or expired, or it is not for callers of other accounts.
 	Permissions []Permission
 }
 
@@ -39,10 +39,10 @@ type simulator struct {
 	permissions []Permission
 }
 
-func (s *simulator) add(p Permission) {
+func (s *simulator) add(asked []Permission) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.permissions = append(s.permissions, p)
+	s.permissions = append(s.permissions, asked...)
 }
 
 // Simulate tells what would come of an operation by caller, without doing it: call is given a client that checks everything and never acts, records nothing, and returns

@@ -46,7 +46,8 @@ type CreateGrantInput struct {
 	Operations  []GrantOperation
 	Constraints GrantConstraints
 
-	// Name makes calls that are repeated harmless: while there is a grant of that name with the same parameters, it is returned instead of another one being made.
+	// Name makes calls that are repeated harmless: while there is a grant of that name with the same parameters, it is returned instead of another one being made. With
+	// other parameters another one is made, of the same name. It has up to 256 letters, digits, and any of ":/_-"; empty is no name.
 	Name string
 }
 

@@ -114,6 +114,9 @@ func policyOf(id string, statements ...statement) string {
 // administrators may manage the key and not use it, users may use it and not manage it. With neither it is the policy that a key gets without one. A caller
 // made by [Role] stands for all sessions of the role, one made by [Session] for that session. It fails for a caller who cannot be named in a policy.
 //
+// As in AWS, administrators can let themselves use the key: by putting another policy, or by a grant. The audit trail shows it. Where they must not, take kms:PutKeyPolicy
+// and kms:CreateGrant (of kms:Put* and kms:Create*) out of their statement, and leave both to the root user.
+//
 // A user of another account ([Caller.InAccount]) needs that account's permission as well; Root().InAccount(id) stands for all of an account. Aliases, and everything else
 // that has no key, are not in a key policy's gift: they are the root user's, and theirs to whom identity policies give them.
 func (k *Keyring) DefaultPolicy(administrators, users []Caller) (string, error) {

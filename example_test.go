@@ -7,6 +7,7 @@ import (
 	"log"
 
 	"github.com/claviger/kms"
+	"github.com/claviger/kms/identities"
 )
 
 func Example() {
@@ -147,4 +148,138 @@ func ExampleKeyring_As() {
 	// Output:
 	// journal false
 	// billing true
+}
+
+// Duties are separate: whoever manages the key cannot read what is under it, and whoever reads cannot manage. Simulate shows to both why.
+func ExampleKeyring_DefaultPolicy() {
+	ctx := context.Background()
+	ring, err := kms.Open(ctx, kms.Config{AccountID: "111122223333"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ring.Close()
+	admin, user := kms.Role("security"), kms.Role("orders")
+	policy, err := ring.DefaultPolicy([]kms.Caller{admin}, []kms.Caller{user})
+	if err != nil {
+		log.Fatal(err)
+	}
+	key, err := ring.CreateKey(ctx, kms.CreateKeyInput{Policy: policy})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	decrypt := func(ctx context.Context, c *kms.Client) error {
+		_, err := c.Decrypt(ctx, nil, nil, kms.WithKey(key.ARN)) // a simulation needs no ciphertext
+		return err
+	}
+	disable := func(ctx context.Context, c *kms.Client) error { return c.DisableKey(ctx, key.ARN) }
+	for _, caller := range []kms.Caller{admin, user} {
+		for _, call := range []func(context.Context, *kms.Client) error{decrypt, disable} {
+			s, err := ring.Simulate(ctx, caller, call)
+			if err != nil {
+				log.Fatal(err)
+			}
+			for _, p := range s.Permissions {
+				fmt.Printf("%v, %s: %v %s\n", caller, p.Action, p.Explanation.Outcome, p.Explanation.Reason())
+			}
+		}
+	}
+	// Output:
+	// role security, session security, kms:Decrypt: ImplicitlyDenied because no identity-based policy allows the kms:Decrypt action
+	// role security, session security, kms:DisableKey: Allowed because of an allow in a resource-based policy (Statement "Allow access for Key Administrators")
+	// role orders, session orders, kms:Decrypt: Allowed because of an allow in a resource-based policy (Statement "Allow use of the key")
+	// role orders, session orders, kms:DisableKey: ImplicitlyDenied because no identity-based policy allows the kms:DisableKey action
+}
+
+// A worker may decrypt what is one tenant's, until the grant is revoked.
+func ExampleClient_CreateGrant() {
+	ctx := context.Background()
+	ring, err := kms.Open(ctx, kms.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ring.Close()
+	key, err := ring.CreateKey(ctx, kms.CreateKeyInput{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	worker, err := ring.PrincipalARN(kms.Role("worker"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	grant, err := ring.CreateGrant(ctx, key.ARN, kms.CreateGrantInput{
+		Name:             "invoices-of-42", // a call that is repeated returns the same grant
+		GranteePrincipal: worker,
+		Operations:       []kms.GrantOperation{kms.GrantDecrypt},
+		Constraints:      kms.GrantConstraints{EncryptionContextSubset: kms.EncryptionContext{"tenant": "42"}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	read := func(tenant string) {
+		ec := kms.EncryptionContext{"tenant": tenant, "document": "invoice"}
+		out, err := ring.Encrypt(ctx, key.ARN, []byte("an invoice"), ec)
+		if err != nil {
+			log.Fatal(err)
+		}
+		// Another process may learn of the grant a few seconds later, unless the worker presents the token.
+		_, err = ring.As(kms.Role("worker")).WithGrantTokens(grant.GrantToken).Decrypt(ctx, out.Ciphertext, ec)
+		fmt.Println("tenant", tenant, "denied:", errors.Is(err, kms.ErrAccessDenied))
+	}
+	read("42")
+	read("43")
+	if err := ring.RevokeGrant(ctx, key.ARN, grant.GrantID); err != nil {
+		log.Fatal(err)
+	}
+	read("42")
+	// Output:
+	// tenant 42 denied: false
+	// tenant 43 denied: true
+	// tenant 42 denied: true
+}
+
+// Who can decrypt, and by what? Access beyond the account is told by itself.
+func ExampleKeyring_WhoCan() {
+	ctx := context.Background()
+	people, err := identities.Parse("iam.json", []byte(`{
+		"UserDetailList": [
+			{"Arn": "arn:aws:iam::111122223333:user/ann", "UserPolicyList": [{"PolicyName": "own", "PolicyDocument":
+				{"Version": "2012-10-17", "Statement": {"Sid": "Keys", "Effect": "Allow", "Action": "kms:Decrypt", "Resource": "*"}}}]},
+			{"Arn": "arn:aws:iam::111122223333:user/ben"}],
+		"RoleDetailList": [{"Arn": "arn:aws:iam::111122223333:role/reports"}],
+		"Accounts": [{"Id": "444455556666"}]}`))
+	if err != nil {
+		log.Fatal(err)
+	}
+	ring, err := kms.Open(ctx, kms.Config{AccountID: "111122223333", Identities: people})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ring.Close()
+	key, err := ring.CreateKey(ctx, kms.CreateKeyInput{Policy: `{
+		"Version": "2012-10-17",
+		"Statement": [
+			{"Sid": "Account", "Effect": "Allow", "Principal": {"AWS": "111122223333"}, "Action": "kms:*", "Resource": "*"},
+			{"Sid": "Partner", "Effect": "Allow", "Principal": {"AWS": "444455556666"}, "Action": "kms:Decrypt", "Resource": "*"},
+			{"Sid": "Reports", "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:role/reports"}, "Action": "kms:Decrypt", "Resource": "*",
+			 "Condition": {"Bool": {"aws:MultiFactorAuthPresent": "true"}}}
+		]}`})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	who, err := ring.WhoCan(ctx, key.ARN, "kms:Decrypt")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, p := range who.Principals {
+		fmt.Println(p.Principal, "by", p.Grounds, "on conditions:", p.Conditional)
+	}
+	fmt.Println("other accounts:", who.OtherAccounts, "everyone:", who.Everyone)
+	// Output:
+	// arn:aws:iam::111122223333:role/reports by [resource-based policy (Statement "Reports")] on conditions: true
+	// arn:aws:iam::111122223333:root by [resource-based policy (Statement "Account")] on conditions: false
+	// arn:aws:iam::111122223333:user/ann by [resource-based policy (Statement "Account") identity-based policy (Statement "Keys")] on conditions: false
+	// other accounts: [444455556666] everyone: false
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -25,8 +26,25 @@ type target struct {
 	policy     string
 	calls      atomic.Int64
 
-	mu   sync.Mutex
-	made [][]byte // guarded by mu; what was acknowledged as encrypted under key or other
+	mu     sync.Mutex // guards what follows
+	made   [][]byte   // what was acknowledged as encrypted under key or other
+	grants []string   // ids of grants on key that were made and not given up
+}
+
+// retiring is who may retire grants on key, and on no other.
+func (o *target) retiring() string { return "arn:aws:iam::111122223333:user/retiring-" + o.key }
+
+// takeGrant returns the id of a grant that nobody gives up yet, or of none.
+func (o *target) takeGrant() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := len(o.grants)
+	if n == 0 {
+		return strings.Repeat("0", 64)
+	}
+	id := o.grants[n-1]
+	o.grants = o.grants[:n-1]
+	return id
 }
 
 func (o *target) keep(ciphertext []byte, err error) error {
@@ -137,6 +155,35 @@ var operations = map[string]func(ctx context.Context, c *kms.Client, o *target) 
 		d, err := c.GenerateDataKeyWithoutPlaintext(ctx, o.key, kms.AES256, nil)
 		return o.keep(d.Ciphertext, err)
 	},
+	"CreateGrant": func(ctx context.Context, c *kms.Client, o *target) error {
+		n := o.calls.Add(1)
+		made, err := c.CreateGrant(ctx, o.key, kms.CreateGrantInput{GranteePrincipal: fmt.Sprint("arn:aws:iam::111122223333:user/grantee-", n%3), Operations: []kms.GrantOperation{kms.GrantEncrypt},
+			RetiringPrincipal: []string{"", o.retiring()}[n%2]})
+		if err == nil {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			o.grants = append(o.grants, made.GrantID)
+		}
+		return err
+	},
+	"ListGrants": func(ctx context.Context, c *kms.Client, o *target) error {
+		return drop(collect(c.ListGrants(ctx, o.key, kms.ListGrantsInput{})))
+	},
+	"ListGrantsPage": func(ctx context.Context, c *kms.Client, o *target) error {
+		return drop(c.ListGrantsPage(ctx, o.key, kms.ListGrantsInput{GranteePrincipal: "arn:aws:iam::111122223333:user/grantee-1"}, kms.PageInput{Limit: 1}))
+	},
+	"ListRetirableGrants": func(ctx context.Context, c *kms.Client, o *target) error {
+		return drop(collect(c.ListRetirableGrants(ctx, kms.ListRetirableGrantsInput{RetiringPrincipal: o.retiring()})))
+	},
+	"ListRetirableGrantsPage": func(ctx context.Context, c *kms.Client, o *target) error {
+		return drop(c.ListRetirableGrantsPage(ctx, kms.ListRetirableGrantsInput{RetiringPrincipal: o.retiring()}, kms.PageInput{Limit: 1}))
+	},
+	"RevokeGrant": func(ctx context.Context, c *kms.Client, o *target) error {
+		return c.RevokeGrant(ctx, o.key, o.takeGrant())
+	},
+	"RetireGrant": func(ctx context.Context, c *kms.Client, o *target) error {
+		return c.RetireGrant(ctx, kms.RetireGrantInput{KeyRef: o.key, GrantID: o.takeGrant()})
+	},
 	"GenerateRandom": func(ctx context.Context, c *kms.Client, o *target) error { return drop(c.GenerateRandom(ctx, 8)) },
 }
 
@@ -179,6 +226,9 @@ func race(t *testing.T, store keystore.Store, rings []*kms.Keyring, every int) {
 			check(t, first.CreateAlias(ctx, o.alias, o.key))
 			o.ciphertext = must(first.Encrypt(ctx, o.key, []byte("message"), nil))(t).Ciphertext
 			o.made = append(o.made, o.ciphertext)
+			for range 2 { // for who gives one up before any is made
+				check(t, operations["CreateGrant"](ctx, first.As(kms.Root()), o))
+			}
 			var wg sync.WaitGroup
 			for _, side := range []struct {
 				name string
@@ -205,6 +255,11 @@ func race(t *testing.T, store keystore.Store, rings []*kms.Keyring, every int) {
 			}
 		}
 	}
+	whole := openRing(t, store)
+	defer whole.Close()
+	if report := must(whole.Check(ctx))(t); len(report.Problems) > 0 {
+		t.Errorf("afterwards: %v", report.Problems)
+	}
 	t.Logf("%d pairs, %d calls, answers %v, %d messages, lost: 0", pairs, calls, answers, messages)
 }
 
@@ -230,6 +285,15 @@ func settled(t *testing.T, store keystore.Store, o *target) {
 				t.Errorf("%+v of %s names %s", alias, key, got.KeyID)
 			}
 		}
+	}
+	found := must(collect(ring.ListGrants(ctx, o.key, kms.ListGrantsInput{})))(t)
+	for _, id := range o.grants { // all that are left and no other: what was given up is gone
+		if !slices.ContainsFunc(found, func(g kms.Grant) bool { return g.GrantID == id }) {
+			t.Errorf("lost: grant %s", id)
+		}
+	}
+	if len(found) != len(o.grants) {
+		t.Errorf("%d grants, want %d", len(found), len(o.grants))
 	}
 	for i, ciphertext := range o.made {
 		if _, err := ring.Decrypt(ctx, ciphertext, nil); err != nil {

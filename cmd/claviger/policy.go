@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -106,6 +107,9 @@ func newLint() *cobra.Command {
 			if refused = decision == rejected; refused {
 				if _, err := fmt.Fprintln(c.OutOrStdout(), printable("error: "+why)); err != nil {
 					return err
+				}
+				if people.path == "" && strings.HasPrefix(why, string(kms.ErrMalformedPolicy)) { // what Lint cannot see is who there is
+					_, _ = fmt.Fprintln(c.ErrOrStderr(), "claviger: that is without --identities, where there are but a few: see", c.CommandPath(), "--help")
 				}
 			}
 		}

@@ -86,6 +86,9 @@ func TestSimulateBadLines(t *testing.T) {
 	if a := answersTo(t, in); a[0].Decision != "ExplicitlyDenied" {
 		t.Errorf("a policy in a string: %+v", a)
 	}
+	if a := answersTo(t, `{"id":"x","kind":"put","document":{}}`); !strings.HasSuffix(a[0].Error, "document: must be no JSON object") {
+		t.Errorf("a document that is no text: %+v", a)
+	}
 	if len(answersTo(t, strings.TrimSuffix(good, "\n"))) != 1 || len(answersTo(t, "")) != 0 {
 		t.Error("the end of the input counts")
 	}
@@ -171,6 +174,9 @@ func TestLint(t *testing.T) {
 			code := run(t.Context(), append([]string{"policy", "lint", from}, tc.args...), strings.NewReader(tc.text), &out, &errs)
 			if code != tc.code || len(tc.lines) == 0 && out.Len() != 0 {
 				t.Errorf("%s: exit %d, want %d: %s%s", tc.name, code, tc.code, &out, &errs)
+			}
+			if hinted := strings.Contains(errs.String(), "without --identities"); hinted != (tc.name == "unknown principal") {
+				t.Errorf("%s: says %q of who there is", tc.name, &errs)
 			}
 			for _, line := range tc.lines {
 				if !strings.Contains(out.String(), line) {

@@ -141,7 +141,11 @@ func (s *simulation) answer(ctx context.Context, n int, line []byte) (a answer) 
 
 // decodeCase reads a line. Members that it does not know are other people's notes; those that it knows must be there once.
 func decodeCase(line []byte, c *policyCase) error {
-	if err := json.Unmarshal(line, c); err != nil {
+	err := json.Unmarshal(line, c)
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && wrong.Field != "" {
+		return fmt.Errorf("%s: must be no JSON %s", strings.ToLower(wrong.Field[:1])+wrong.Field[1:], wrong.Value)
+	}
+	if err != nil {
 		return fmt.Errorf("not the JSON of a case: %w", err)
 	}
 	d := json.NewDecoder(strings.NewReader(string(line)))

@@ -163,11 +163,9 @@ func (c *core) principals(people census, k *key) iter.Seq[Caller] {
 		if !try(c.ring.rootARN(c.ring.account)) {
 			return
 		}
-		if people.ids != nil {
-			for i := range people.ids.All() {
-				if !try(i.ARN) {
-					return
-				}
+		for i := range people.all() {
+			if !try(i.ARN) {
+				return
 			}
 		}
 		for p := range k.document.Principals() {
@@ -215,10 +213,8 @@ func (c census) callerOf(name string) (who Caller, ok bool) {
 		who = Role(rest)
 	case "assumed-role":
 		role, session, _ := strings.Cut(rest, "/")
-		if c.ids != nil {
-			if path, found := c.roleNamed(a.Account, role); found {
-				role = path
-			}
+		if path, found := c.roleNamed(a.Account, role); found {
+			role = path
 		}
 		who = Session(role, session)
 	case "federated-user":
@@ -287,11 +283,9 @@ func (c *core) guises(people census, k *key, who Caller) iter.Seq[Caller] {
 // names ranges over the ARNs that the ring's identities have and that the key's policy names.
 func (c *core) names(people census, k *key) iter.Seq[string] {
 	return func(yield func(string) bool) {
-		if people.ids != nil {
-			for i := range people.ids.All() {
-				if !yield(i.ARN) {
-					return
-				}
+		for i := range people.all() {
+			if !yield(i.ARN) {
+				return
 			}
 		}
 		for p := range k.document.Principals() {

@@ -78,6 +78,32 @@ func (c *core) census() (census, error) {
 
 var errNoCensus error = &fault{code: ErrInternal, message: "Config.Identities has nothing to say: its Current returned nil."}
 
+// identity returns the user or role with that ARN, or nil. One with another ARN, as in letter case, is somebody else.
+func (c census) identity(arn string) *Identity {
+	if i := c.ids.Identity(arn); i != nil && i.ARN == arn {
+		return i
+	}
+	return nil
+}
+
+// all ranges over every user and role.
+func (c census) all() iter.Seq[*Identity] {
+	return func(yield func(*Identity) bool) {
+		if c.ids == nil {
+			return
+		}
+		all := c.ids.All()
+		if all == nil {
+			return
+		}
+		for i := range all {
+			if i != nil && !yield(i) {
+				return
+			}
+		}
+	}
+}
+
 // standing asks about an actor. It fails for one that there is not.
 func (c census) standing(who *actor) (s standing, err error) {
 	if c.ids == nil {
@@ -94,7 +120,7 @@ func (c census) standing(who *actor) (s standing, err error) {
 		}
 	}
 	if who.behind != "" {
-		if s.identity = c.ids.Identity(who.behind); s.identity == nil {
+		if s.identity = c.identity(who.behind); s.identity == nil {
 			return standing{}, unknownCaller(who.behind)
 		}
 	}
@@ -176,7 +202,7 @@ func (c census) exists(name string) bool {
 	}
 	switch kind, rest, _ := strings.Cut(a.Resource, "/"); kind {
 	case "user", "role":
-		return c.ids.Identity(name) != nil
+		return c.identity(name) != nil
 	case "assumed-role":
 		role, _, _ := strings.Cut(rest, "/")
 		_, found := c.roleNamed(a.Account, role)
@@ -189,7 +215,7 @@ func (c census) exists(name string) bool {
 // roleNamed returns the name with its path of the role that has a name in an account, which the ARNs of its sessions do not tell.
 func (c census) roleNamed(account, name string) (path string, found bool) {
 	prefix := "arn:" + c.ring.partition + ":iam::" + account + ":role/"
-	for i := range c.ids.All() {
+	for i := range c.all() {
 		if path, found = strings.CutPrefix(i.ARN, prefix); found && baseName(path) == name {
 			return path, true
 		}
@@ -220,7 +246,7 @@ func (c census) bind(doc *PolicyDocument) (bound []string, err error) {
 // unique returns the unique id of a user or role, or "".
 func (c census) unique(arn string) string {
 	if c.ids != nil {
-		if i := c.ids.Identity(arn); i != nil {
+		if i := c.identity(arn); i != nil {
 			return i.ID
 		}
 	}

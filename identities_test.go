@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 	"strings"
@@ -532,4 +533,55 @@ func TestACallSeesOneCensus(t *testing.T) {
 			}
 		}
 	}
+}
+
+// careless are Identities that take names without regard to case, and whose list has gaps.
+type careless struct{ *directory }
+
+func (d careless) Current() kms.Identities { return d }
+
+func (d careless) Identity(arn string) *kms.Identity {
+	for name, i := range d.identities {
+		if strings.EqualFold(name, arn) {
+			return i
+		}
+	}
+	return nil
+}
+
+func (d careless) All() iter.Seq[*kms.Identity] {
+	if len(d.identities) == 0 {
+		return nil
+	}
+	return func(yield func(*kms.Identity) bool) { _ = yield(nil) && yield(d.identities[userARN(owner, "alice")]) }
+}
+
+// TestCarelessIdentities: what Identities should not return allows nothing, and no caller makes a panic of it.
+func TestCarelessIdentities(t *testing.T) {
+	d := people(t, map[string][]string{userARN(owner, "alice"): {allowing("kms:*")}, userARN(owner, "gap"): {allowing("kms:*")}})
+	gap := d.identities[userARN(owner, "gap")]
+	gap.Policies = append(gap.Policies, nil)
+	f := open(t, withIdentities(careless{d}))
+	key := must(f.CreateKey(t.Context(), kms.CreateKeyInput{Policy: delegating}))(t)
+	check(t, use(t, f.As(kms.User("alice")), key.ARN, nil))
+	wantCode(t, use(t, f.As(kms.User("Alice")), key.ARN, nil), kms.ErrAccessDenied)
+	wantCode(t, use(t, f.As(kms.User("gap")), key.ARN, nil), kms.ErrAccessDenied) // which says what nobody knows
+	for _, boundary := range []*kms.PolicyDocument{nil, identityPolicy(t, allowing("kms:*"))} {
+		gap.Policies, gap.Boundary = gap.Policies[:1], boundary
+		check(t, use(t, f.As(kms.User("gap")), key.ARN, nil))
+	}
+	d.accounts[owner].ServiceControl = [][]*kms.PolicyDocument{{nil}}
+	wantCode(t, use(t, f.As(kms.Root()), key.ARN, nil), kms.ErrAccessDenied)
+	d.accounts[owner].ServiceControl = nil
+
+	put := func(principal string) error {
+		return f.PutKeyPolicy(t.Context(), key.ARN, kms.PutKeyPolicyInput{Policy: strings.Replace(delegating, `"111122223333"`, `["111122223333","`+principal+`"]`, 1)})
+	}
+	for _, unknown := range []string{"arn:aws:sts::111122223333:assumed-role/app/one", userARN(owner, "ALICE")} {
+		wantCode(t, put(unknown), kms.ErrMalformedPolicy)
+	}
+	must(f.WhoCan(t.Context(), key.ARN, "Encrypt"))(t)
+	clear(d.identities)
+	wantCode(t, put("arn:aws:sts::111122223333:assumed-role/app/one"), kms.ErrMalformedPolicy)
+	must(f.WhoCan(t.Context(), key.ARN, "Encrypt"))(t)
 }

@@ -65,8 +65,11 @@ func (i *Index) set(to Index, matches bool) {
 	}
 }
 
-// Evaluate finds the statements that match r. It allocates nothing and keeps nothing of r.
+// Evaluate finds the statements that match r. It allocates nothing and keeps nothing of r. A nil document denies: nobody knows what it was to say.
 func (d *Document) Evaluate(r *Request) Verdict {
+	if d == nil {
+		return Verdict{}
+	}
 	v := Verdict{Deny: None, Principal: None, Role: None, Everyone: None, Account: None, Identity: None, Lasting: true}
 	initial := initialOf(r.Action)
 	for i := range d.statements {

@@ -70,6 +70,9 @@ func TestVerdictHasTheFirstStatement(t *testing.T) {
 	if !got.Deny.Found() || got.Role.Found() || !(policy.Verdict{}).Deny.Found() {
 		t.Error("Found")
 	}
+	if v := (*policy.Document)(nil).Evaluate(&policy.Request{Principal: user("a"), Action: "kms:Decrypt", Resource: keyARN}); v != (policy.Verdict{}) {
+		t.Errorf("no document: %+v", v)
+	}
 }
 
 func TestRequestWithoutContext(t *testing.T) {

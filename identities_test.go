@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/claviger/kms"
+	"github.com/claviger/kms/keystore/memory"
 	"github.com/claviger/kms/policy"
 )
 
@@ -584,4 +585,23 @@ func TestCarelessIdentities(t *testing.T) {
 	clear(d.identities)
 	wantCode(t, put("arn:aws:sts::111122223333:assumed-role/app/one"), kms.ErrMalformedPolicy)
 	must(f.WhoCan(t.Context(), key.ARN, "Encrypt"))(t)
+}
+
+// TestForeignersCostNoReads: what no caller of another account may ever do is refused before the store is asked, so that not even its answering tells of a key.
+func TestForeignersCostNoReads(t *testing.T) {
+	store := &countingStore{Store: memory.New()}
+	f := open(t, func(c *kms.Config) { c.Store = store })
+	key := f.create()
+	check(t, f.CreateAlias(t.Context(), "alias/a", key.ARN))
+	far := open(t, func(c *kms.Config) { c.Store = store }).As(kms.User("far").InAccount(foreign))
+	store.gets.Store(0)
+	for _, ref := range []string{key.ARN, strings.Replace(key.ARN, key.KeyID[:8], "00000000", 1)} {
+		_, policyErr := far.GetKeyPolicy(t.Context(), ref)
+		for _, err := range []error{policyErr, far.DisableKey(t.Context(), ref), far.CreateAlias(t.Context(), "alias/b", ref), far.UpdateAlias(t.Context(), "alias/a", ref), far.DeleteAlias(t.Context(), "alias/a")} {
+			wantCode(t, err, kms.ErrAccessDenied)
+		}
+	}
+	if n := store.gets.Load(); n != 0 {
+		t.Errorf("%d reads", n)
+	}
 }

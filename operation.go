@@ -412,7 +412,7 @@ func (cl *call) resolve(ctx context.Context, i int, again bool) error {
 	var err error
 	byID := true
 	switch {
-	case n.on == onAccount, n.on == onAlias, n.on == onCallerAccount:
+	case n.on == onAccount, n.on == onAlias, n.on == onCallerAccount, cl.isForeign() && !cl.op.across: // which is denied whatever there is
 		return nil
 	case n.on == onGrant:
 		byID = false // it is read again with its key

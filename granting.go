@@ -468,10 +468,7 @@ func (c *Client) RevokeGrant(ctx context.Context, ref, grantID string) error {
 	req.checkGrantID()
 	_, err := do(ctx, c, &opRevokeGrant, req, func(ctx context.Context, a admitted) (struct{}, error) {
 		id, _ := parseGrantID(a.req.grantID)
-		sealed, err := a.client.c.store.Get(ctx, grantItem(a.keys[0].id, id))
-		if errors.Is(err, keystore.ErrNotFound) {
-			return struct{}{}, errNoGrant
-		}
+		sealed, err := a.client.c.sealedGrant(ctx, grantToken{a.keys[0].id, id})
 		if err != nil {
 			return struct{}{}, err
 		}
@@ -493,6 +490,19 @@ func (r *request) checkGrantID() {
 }
 
 var errNoGrant error = &fault{code: ErrNotFound, message: "There is no such grant on the key."}
+
+// sealedGrant returns the record of a grant, which may be damaged, and no other one in its place.
+func (v *vault) sealedGrant(ctx context.Context, t grantToken) (keystore.Record, error) {
+	item := grantItem(t.key, t.grant)
+	sealed, err := v.store.Get(ctx, item)
+	switch {
+	case errors.Is(err, keystore.ErrNotFound):
+		err = errNoGrant
+	case err == nil && sealed.Name != item:
+		err = errDamagedItem(item)
+	}
+	return sealed, err
+}
 
 // removeGrant removes a grant on the first key.
 func (a admitted) removeGrant(ctx context.Context, sealed keystore.Record, id grantID) error {
@@ -581,10 +591,7 @@ func (cl *call) findGrant(ctx context.Context, again bool) (*key, error) {
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := c.store.Get(ctx, grantItem(t.key, t.grant))
-	if errors.Is(err, keystore.ErrNotFound) {
-		return nil, errNoGrant
-	}
+	sealed, err := c.sealedGrant(ctx, t)
 	if err != nil {
 		return nil, err
 	}

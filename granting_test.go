@@ -758,3 +758,40 @@ func TestAnchoredGrantsAreThoseThatAreUsed(t *testing.T) {
 	}
 	check(t, use(t, anchored().As(kms.User("bob")), key.ARN, nil))
 }
+
+// A swappingStore returns one record in the place of another.
+type swappingStore struct {
+	keystore.Store
+	asked, given string
+}
+
+func (s *swappingStore) Get(ctx context.Context, name string) (keystore.Record, error) {
+	if name == s.asked {
+		name = s.given
+	}
+	return s.Store.Get(ctx, name)
+}
+
+// TestTheGrantThatWasNamedIsRemoved: a store that shows another grant to who removes one does not keep the one that it was told to give up, with an anchor.
+func TestTheGrantThatWasNamedIsRemoved(t *testing.T) {
+	for _, how := range []string{"RevokeGrant", "RetireGrant"} {
+		store := &swappingStore{Store: memory.New()}
+		mark := must(anchor.Create(filepath.Join(t.TempDir(), "anchor")))(t)
+		anchored := func() *fixture { return open(t, func(c *kms.Config) { c.Store, c.Anchor = store, mark }) }
+		f := anchored()
+		key := must(f.CreateKey(t.Context(), kms.CreateKeyInput{Policy: delegating}))(t)
+		grant := func(name string) kms.CreateGrantResult {
+			return must(f.CreateGrant(t.Context(), key.ARN, kms.CreateGrantInput{GranteePrincipal: userARN(owner, name), Operations: []kms.GrantOperation{kms.GrantEncrypt}}))(t)
+		}
+		alice, bob := grant("alice"), grant("bob")
+		store.asked, store.given = "grant/"+key.KeyID+"/"+alice.GrantID, "grant/"+key.KeyID+"/"+bob.GrantID
+		err := f.RevokeGrant(t.Context(), key.ARN, alice.GrantID)
+		if how == "RetireGrant" {
+			err = f.RetireGrant(t.Context(), kms.RetireGrantInput{GrantToken: alice.GrantToken})
+		}
+		if err == nil && use(t, anchored().As(kms.User("alice")), key.ARN, nil) == nil {
+			t.Errorf("%s: what was given up is used", how)
+		}
+		check(t, use(t, anchored().As(kms.User("bob")), key.ARN, nil))
+	}
+}

@@ -304,7 +304,7 @@ func (r *ringID) actorOf(c Caller) *actor {
 	sts := "arn:" + r.partition + ":sts::" + account + ":"
 	id := &actor{principal: policy.Principal{Type: c.kind, Account: account}, circumstances: c.circumstances()}
 	if err := c.Err(); err != nil {
-		id.problem, id.principal.Type = strings.TrimPrefix(err.Error(), "kms: "), 0
+		id.problem, id.principal.Type = strings.TrimPrefix(strings.TrimPrefix(err.Error(), "kms: "), "caller: "), 0
 		id.audit = audit.Identity{Type: "Unknown"}
 		return id
 	}
@@ -340,6 +340,9 @@ func (r *ringID) actorOf(c Caller) *actor {
 	}
 	if n := len(id.circumstances.via); n > 0 {
 		last := id.circumstances.via[n-1]
+		if strings.Contains(last, "."+r.region+".") {
+			id.problem, id.principal.Type = "the name of a service that forwards a request has no Region, which it gets here", 0
+		}
 		id.via = r.viaService(last)
 		id.audit.InvokedBy = last
 	}

@@ -61,10 +61,15 @@ var conditionKeys = map[string]func(cl *call, part string) policy.Value{
 		}
 	},
 	"aws:multifactorauthage": func(cl *call, _ string) policy.Value {
-		if at := cl.client.caller.mfa; !at.IsZero() {
-			return policy.Int(max(0, int64(time.Unix(0, cl.now).Sub(at)/time.Second)))
+		at := cl.client.caller.mfa
+		switch age := time.Unix(0, cl.now).Sub(at); {
+		case at.IsZero():
+			return policy.Value{}
+		case age < -clockTolerance: // by a clock that is wrong: nobody knows how old it is
+			return policy.Ambiguous()
+		default:
+			return policy.Int(max(0, int64(age/time.Second)))
 		}
-		return policy.Value{}
 	},
 
 	"aws:principalisawsservice": func(cl *call, _ string) policy.Value {

@@ -1,6 +1,8 @@
 package kms
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -70,6 +72,11 @@ type Grant struct {
 
 	id   grantID
 	used *usedDay // nil of a grant that no keyring has made
+}
+
+// String tells to whom the grant gives what, and on which key.
+func (g Grant) String() string {
+	return fmt.Sprintf("grant %s to %s on %s: %v", g.GrantID, cmp.Or(g.GranteePrincipal, g.GranteeServicePrincipal), g.KeyARN, g.Operations)
 }
 
 // failed returns what keeps the grant from allowing a request that no policy denies, as [GrantTrace] tells it, and "" if it allows it. A grant to a service

@@ -498,7 +498,7 @@ func TestGrantInputs(t *testing.T) {
 	wantCode(t, f.RetireGrant(t.Context(), kms.RetireGrantInput{KeyRef: key.ARN, GrantID: made.GrantID, GrantToken: made.GrantToken}), kms.ErrValidation)
 	wantCode(t, f.RetireGrant(t.Context(), kms.RetireGrantInput{KeyRef: key.ARN, GrantID: unknown}), kms.ErrNotFound)
 	wantCode(t, f.RetireGrant(t.Context(), kms.RetireGrantInput{GrantToken: "x"}), kms.ErrInvalidGrantToken)
-	wantCode(t, f.RetireGrant(t.Context(), kms.RetireGrantInput{GrantToken: made.GrantToken[:len(made.GrantToken)-1] + "A"}), kms.ErrInvalidGrantToken)
+	wantCode(t, f.RetireGrant(t.Context(), kms.RetireGrantInput{GrantToken: made.GrantToken[:len(made.GrantToken)-1] + strings.Trim("AE", made.GrantToken[len(made.GrantToken)-1:])[:1]}), kms.ErrInvalidGrantToken)
 	_, err := f.ListGrantsPage(t.Context(), key.ARN, kms.ListGrantsInput{GrantID: "../"}, kms.PageInput{})
 	wantCode(t, err, kms.ErrInvalidGrantID)
 	_, err = f.ListRetirableGrantsPage(t.Context(), kms.ListRetirableGrantsInput{}, kms.PageInput{})

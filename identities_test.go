@@ -177,6 +177,8 @@ func TestCircumstances(t *testing.T) {
 		{app, `"Bool":{"aws:MultiFactorAuthPresent":"true"}`, false},
 		{app, `"Bool":{"aws:MultiFactorAuthPresent":"false"}`, true},
 		{alice.WithMFA(epoch.Add(-time.Minute)), `"Bool":{"aws:MultiFactorAuthPresent":"true"},"NumericEquals":{"aws:MultiFactorAuthAge":60}`, true},
+		{alice.WithMFA(epoch.Add(time.Hour)), `"NumericLessThan":{"aws:MultiFactorAuthAge":300}`, false}, // by whose clock?
+		{alice.WithMFA(epoch.Add(time.Second)), `"NumericEquals":{"aws:MultiFactorAuthAge":0}`, true},
 		{alice.WithLifetime(epoch.Add(-time.Hour), epoch.Add(time.Hour)), `"Bool":{"aws:MultiFactorAuthPresent":"false"},"DateEquals":{"aws:TokenIssueTime":"2026-03-01T09:00:00Z"}`, true},
 		{alice.Over(web), `"IpAddress":{"aws:SourceIp":"203.0.113.0/24"},"Bool":{"aws:SecureTransport":"true"},"StringEquals":{"aws:UserAgent":"aws-cli/2","aws:Referer":"https://example.org"}`, true},
 		{alice.Over(web), `"Null":{"aws:VpcSourceIp":"true","aws:SourceVpc":"true","aws:SourceVpce":"true"}`, true},
@@ -330,6 +332,9 @@ func TestSimulate(t *testing.T) {
 	}
 	if _, err := f.Simulate(t.Context(), kms.Root(), func(context.Context, *kms.Client) error { return nil }); err == nil {
 		t.Error("nothing was asked")
+	}
+	if _, err := f.Simulate(t.Context(), kms.Root(), nil); err == nil {
+		t.Error("no call")
 	}
 	failed := errors.New("of the caller's own")
 	if _, err := f.Simulate(t.Context(), kms.Root(), func(context.Context, *kms.Client) error { return failed }); !errors.Is(err, failed) {

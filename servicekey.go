@@ -80,7 +80,13 @@ func (c *core) createServiceKey(ctx context.Context, alias, text string, now int
 }
 
 // ViaService returns the value that kms:ViaService has when a service, such as "objectstore.amazonaws.com", forwards a request ([Caller.Via]): its name with the Region.
-func (k *Keyring) ViaService(service string) string { return k.c.ring.viaService(service) }
+// It is empty for what is no name of a service.
+func (k *Keyring) ViaService(service string) string {
+	if !serviceName.MatchString(service) {
+		return ""
+	}
+	return k.c.ring.viaService(service)
+}
 
 // viaService is how policies see a service that acts for somebody: with the Region in its name.
 func (r *ringID) viaService(service string) string {

@@ -58,6 +58,9 @@ func (k *Keyring) Simulate(ctx context.Context, caller Caller, call func(context
 	if err := caller.Err(); err != nil {
 		return Simulation{}, err
 	}
+	if call == nil {
+		return Simulation{}, errors.New("kms: Simulate: no call")
+	}
 	c := k.As(caller).DryRun()
 	c.simulator = new(simulator)
 	err := call(ctx, c)

@@ -1,6 +1,7 @@
 package kms_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -73,7 +74,7 @@ func TestWhoCanOmitsNobody(t *testing.T) {
 	}
 }
 
-// TestWhoCanAgainstCalls: whoever a call lets is one of whom WhoCan tells, and whoever it tells of without conditions is let.
+// TestWhoCanAgainstCalls: whoever a call lets is one of whom WhoCan tells, and whoever it tells of without conditions is let. Simulate foretells each call.
 func TestWhoCanAgainstCalls(t *testing.T) {
 	policies, calls := 150, 40
 	if os.Getenv("KMS_SOAK") != "" {
@@ -209,6 +210,13 @@ func TestWhoCanAgainstCalls(t *testing.T) {
 			err := use(t, f.As(caller), key.ARN, ec)
 			if err != nil && !errors.Is(err, kms.ErrAccessDenied) {
 				t.Fatal(err)
+			}
+			s := must(f.Simulate(t.Context(), caller, func(ctx context.Context, c *kms.Client) error { // which asks anew what a call may remember
+				_, err := c.Encrypt(ctx, key.ARN, []byte("x"), ec)
+				return err
+			}))(t)
+			if (s.Err == nil) != (err == nil) {
+				t.Fatalf("seed %d: %v with %v: %v, and simulated %v\n%s\nidentities %t: %v", seed, caller, ec, err, s.Err, text, withPeople, byARN)
 			}
 			if err == nil {
 				let++

@@ -59,6 +59,9 @@ func Explain(in EvaluateInput) Explanation {
 	}
 	for _, g := range in.Grants {
 		failed := g.failed(&in)
+		if g == e.grant() { // as of its retiring principal, to whom it gives no operation
+			failed = ""
+		}
 		e.Grants = append(e.Grants, GrantTrace{Grant: g, Allows: failed == "", Failed: failed})
 	}
 	return e

@@ -795,3 +795,20 @@ func TestTheGrantThatWasNamedIsRemoved(t *testing.T) {
 		check(t, use(t, anchored().As(kms.User("bob")), key.ARN, nil))
 	}
 }
+
+// TestRetirementIsExplained: the trace of a grant agrees with what is decided by it.
+func TestRetirementIsExplained(t *testing.T) {
+	f := open(t)
+	key := must(f.CreateKey(t.Context(), kms.CreateKeyInput{Policy: delegating}))(t)
+	made := must(f.CreateGrant(t.Context(), key.ARN, kms.CreateGrantInput{GranteePrincipal: userARN(owner, "alice"), RetiringPrincipal: userARN(owner, "bob"),
+		Operations: []kms.GrantOperation{kms.GrantEncrypt}}))(t)
+	for name, allowed := range map[string]bool{"alice": false, "bob": true} {
+		s := must(f.Simulate(t.Context(), kms.User(name), func(ctx context.Context, c *kms.Client) error {
+			return c.RetireGrant(ctx, kms.RetireGrantInput{GrantToken: made.GrantToken})
+		}))(t)
+		e := s.Permissions[0].Explanation
+		if s.Allowed() != allowed || len(e.Grants) != 1 || e.Grants[0].Allows != allowed || (e.Grants[0].Failed == "") != allowed {
+			t.Errorf("%s: %v\n%v", name, s.Err, e)
+		}
+	}
+}

@@ -158,7 +158,7 @@ func decodeCase(line []byte, c *policyCase) error {
 		if err != nil {
 			return err
 		}
-		if folded := strings.ToLower(fmt.Sprint(name)); seen[folded] {
+		if folded := strings.ToLower(strings.ToUpper(fmt.Sprint(name))); seen[folded] { // as package json folds, to whom ſ is an s
 			return errors.New("a member is there twice")
 		} else {
 			seen[folded] = true

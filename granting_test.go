@@ -785,8 +785,10 @@ func TestTheGrantThatWasNamedIsRemoved(t *testing.T) {
 		}
 		alice, bob := grant("alice"), grant("bob")
 		store.asked, store.given = "grant/"+key.KeyID+"/"+alice.GrantID, "grant/"+key.KeyID+"/"+bob.GrantID
-		err := f.RevokeGrant(t.Context(), key.ARN, alice.GrantID)
-		if how == "RetireGrant" {
+		var err error
+		if how == "RevokeGrant" {
+			err = f.RevokeGrant(t.Context(), key.ARN, alice.GrantID)
+		} else {
 			err = f.RetireGrant(t.Context(), kms.RetireGrantInput{GrantToken: alice.GrantToken})
 		}
 		if err == nil && use(t, anchored().As(kms.User("alice")), key.ARN, nil) == nil {

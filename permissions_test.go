@@ -91,6 +91,92 @@ func TestRememberedPermissions(t *testing.T) {
 	}
 }
 
+// TestLastingDecisions: a decision lasts unless some policy that bears on it looked at the request's context, of whatever source and whatever it said; and one that a
+// grant made does not, since grants go.
+func TestLastingDecisions(t *testing.T) {
+	parse := func(kind policy.Kind, statements ...string) *policy.Document {
+		d, err := policy.Parse(`{"Version": "2012-10-17", "Statement": [`+strings.Join(statements, ",")+`]}`, kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	const (
+		everything = `{"Effect": "Allow", "Action": "*", "Resource": "*"}`
+		guard      = `{"Effect": "Deny", "Action": "kms:*", "Resource": "*", "Condition": {"Bool": {"aws:SecureTransport": false}}}`
+	)
+	forAll := func(statement string) string { return strings.Replace(statement, "{", `{"Principal": "*", `, 1) }
+	plain, guarded := parse(policy.IdentityPolicy, everything), parse(policy.IdentityPolicy, everything, guard)
+	rcp, guardedRCP := parse(policy.ResourceControlPolicy, forAll(everything)), parse(policy.ResourceControlPolicy, forAll(everything), forAll(guard))
+	account := `{"Effect": "Allow", "Principal": {"AWS": "111122223333"}, "Action": "kms:*", "Resource": "*"}`
+	input := func() EvaluateInput {
+		return EvaluateInput{
+			Account: "111122223333", KeyPolicy: parse(policy.KeyPolicy, account), Identity: []*PolicyDocument{plain, plain}, Boundary: plain, Session: []*PolicyDocument{plain},
+			ServiceControl: [][]*PolicyDocument{{plain}, {plain}}, ResourceControl: [][]*PolicyDocument{{rcp}},
+			Request: &PolicyRequest{Action: "kms:Decrypt", Resource: "arn:aws:kms:us-east-1:111122223333:key/x",
+				Principal: policy.Principal{Type: policy.AssumedRole, ARN: "arn:aws:sts::111122223333:assumed-role/r/s1", Role: "arn:aws:iam::111122223333:role/r", Account: "111122223333"}},
+		}
+	}
+	for name, change := range map[string]func(in *EvaluateInput){
+		"":                        func(*EvaluateInput) {},
+		"key policy":              func(in *EvaluateInput) { in.KeyPolicy = parse(policy.KeyPolicy, account, forAll(guard)) },
+		"identity policy":         func(in *EvaluateInput) { in.Identity[1] = guarded },
+		"boundary":                func(in *EvaluateInput) { in.Boundary = guarded },
+		"session policy":          func(in *EvaluateInput) { in.Session[0] = guarded },
+		"service control policy":  func(in *EvaluateInput) { in.ServiceControl[0][0] = guarded },
+		"resource control policy": func(in *EvaluateInput) { in.ResourceControl[0][0] = guardedRCP },
+	} {
+		in := input()
+		change(&in)
+		if d := Evaluate(in); d.Outcome != Allowed || d.lasting != (name == "") {
+			t.Errorf("a condition in the %s: %v, lasting %v", name, d.Outcome, d.lasting)
+		}
+	}
+	in := input()
+	in.Identity, in.Boundary, in.Session = nil, nil, nil
+	in.Grants = []*Grant{{GranteePrincipal: in.Request.Principal.Role, Operations: []GrantOperation{GrantDecrypt}}}
+	if d := Evaluate(in); d.Outcome != Allowed || d.lasting {
+		t.Errorf("by a grant: %v, lasting %v", d.Outcome, d.lasting)
+	}
+}
+
+// TestGrantsAreBoundToIDs: a grant is that of the user or role who had the name when it was made, as grantee and as retiring principal.
+func TestGrantsAreBoundToIDs(t *testing.T) {
+	user := policy.Principal{Type: policy.User, ARN: "arn:aws:iam::111122223333:user/a", Account: "111122223333"}
+	session := policy.Principal{Type: policy.AssumedRole, ARN: "arn:aws:sts::111122223333:assumed-role/r/s1", Role: "arn:aws:iam::111122223333:role/r", Account: "111122223333"}
+	for _, c := range []struct {
+		name      string
+		by        policy.Principal
+		arn       string
+		bound, id string
+		want      Outcome
+	}{
+		{"user", user, user.ARN, "AIDAFIRST", "AIDAFIRST", Allowed},
+		{"user made again", user, user.ARN, "AIDAFIRST", "AIDASECOND", ImplicitlyDenied},
+		{"user of unknown id", user, user.ARN, "AIDAFIRST", "", ImplicitlyDenied},
+		{"user, grant that is not bound", user, user.ARN, "", "AIDASECOND", Allowed},
+		{"role", session, session.Role, "AROAFIRST", "AROAFIRST", Allowed},
+		{"role made again", session, session.Role, "AROAFIRST", "AROASECOND", ImplicitlyDenied},
+		{"session, which has no id", session, session.ARN, "", "AROASECOND", Allowed},
+	} {
+		c.by.ID = c.id
+		key, err := policy.Parse(`{"Statement": {"Effect": "Deny", "Principal": "*", "Action": "kms:Encrypt", "Resource": "*"}}`, policy.KeyPolicy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &PolicyRequest{Principal: c.by, Action: "kms:Decrypt", Resource: "arn:aws:kms:us-east-1:111122223333:key/x"}
+		in := EvaluateInput{Account: "111122223333", KeyPolicy: key, Request: r, Grants: []*Grant{{GranteePrincipal: c.arn, granteeID: c.bound, Operations: []GrantOperation{GrantDecrypt}}}}
+		if d := Evaluate(in); d.Outcome != c.want {
+			t.Errorf("%s: %v as grantee, want %v", c.name, d.Outcome, c.want)
+		}
+		r.Action = "kms:RetireGrant"
+		in.Grants = []*Grant{{RetiringPrincipal: c.arn, retiringID: c.bound}}
+		if d := Evaluate(in); d.Outcome != c.want {
+			t.Errorf("%s: %v as retiring principal, want %v", c.name, d.Outcome, c.want)
+		}
+	}
+}
+
 // TestPermissionsAreBounded: whoever comes last is remembered, however many came before, and nobody is for what another was allowed.
 func TestPermissionsAreBounded(t *testing.T) {
 	ring, err := Open(t.Context(), Config{})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -263,3 +264,115 @@ func (s *tardyStore) Commit(ctx context.Context, changes []keystore.Change) (key
 	time.Sleep(time.Millisecond)
 	return s.Store.Commit(ctx, changes)
 }
+
+// TestGrantsUnderContention: two rings on one store make, use, revoke and retire grants on one key, while its policy, the identities, the domain key and the counts
+// change. Each grant is used by its grantee until it is removed, removed once, and used no more in that process; Check finds the ring whole at the end.
+func TestGrantsUnderContention(t *testing.T) {
+	const workers = 4
+	rounds := 8
+	if os.Getenv("KMS_SOAK") != "" {
+		rounds = 100
+	}
+	known := map[string][]string{userARN(owner, "retiring"): nil}
+	for i := range workers {
+		known[userARN(owner, fmt.Sprint("u", i))] = nil
+	}
+	var now atomic.Pointer[directory]
+	one, other := people(t, known), people(t, known)
+	now.Store(one)
+	identities := withIdentities(reloaded{one, &now})
+	f := open(t, identities)
+	rings := []*fixture{f, open(t, identities, func(c *kms.Config) { c.Store, c.MaxStaleness = f.store, time.Millisecond })}
+	key := must(f.CreateKey(t.Context(), kms.CreateKeyInput{Policy: delegating}))(t)
+	var stop atomic.Bool
+	var around, workersDone sync.WaitGroup
+	for name, do := range map[string]func() error{
+		"Maintain": func() error {
+			_, err := f.Maintain(t.Context())
+			return err
+		},
+		"RotateDomainKey": func() error { return f.RotateDomainKey(t.Context()) },
+		"Recount":         func() error { return rings[1].Recount(t.Context()) },
+		"Check": func() error {
+			report, err := rings[1].Check(t.Context())
+			if len(report.Problems) > 0 {
+				return report.Problems[0]
+			}
+			return err
+		},
+		"reload": func() error { now.Store(other); now.Store(one); return nil },
+		"PutKeyPolicy": func() error {
+			return f.PutKeyPolicy(t.Context(), key.ARN, kms.PutKeyPolicyInput{Policy: strings.Replace(delegating, "kms:*", "kms:"+strings.Repeat("*", 1+rand.IntN(3)), 1)})
+		},
+	} {
+		around.Go(func() {
+			for !stop.Load() {
+				if err := do(); err != nil {
+					t.Errorf("%s: %v", name, err)
+					return
+				}
+				time.Sleep(time.Millisecond)
+			}
+		})
+	}
+	for w := range workers {
+		workersDone.Go(func() {
+			here, there, me := rings[w%2], rings[(w+1)%2], fmt.Sprint("u", w)
+			for i := range rounds {
+				made, err := here.CreateGrant(t.Context(), key.ARN, kms.CreateGrantInput{GranteePrincipal: userARN(owner, me), RetiringPrincipal: userARN(owner, "retiring"),
+					Operations: []kms.GrantOperation{kms.GrantEncrypt}})
+				if err != nil {
+					t.Errorf("CreateGrant: %v", err)
+					return
+				}
+				if err := errors.Join(use(t, here.As(kms.User(me)), key.ARN, nil), use(t, there.As(kms.User(me)).WithGrantTokens(made.GrantToken), key.ARN, nil)); err != nil {
+					t.Errorf("a grant is not used: %v", err)
+				}
+				if i%2 == 0 { // by whoever comes first
+					var removed atomic.Int64
+					var both sync.WaitGroup
+					for _, ring := range rings {
+						both.Go(func() {
+							switch err := ring.RevokeGrant(t.Context(), key.ARN, made.GrantID); {
+							case err == nil:
+								removed.Add(1)
+							case !errors.Is(err, kms.ErrNotFound):
+								t.Errorf("RevokeGrant: %v", err)
+							}
+						})
+					}
+					both.Wait()
+					if n := removed.Load(); n != 1 {
+						t.Errorf("a grant was removed %d times", n)
+					}
+					continue
+				}
+				if err := here.As(kms.User("retiring")).RetireGrant(t.Context(), kms.RetireGrantInput{GrantToken: made.GrantToken}); err != nil {
+					t.Errorf("RetireGrant: %v", err)
+				}
+				if err := use(t, here.As(kms.User(me)).WithGrantTokens(made.GrantToken), key.ARN, nil); !errors.Is(err, kms.ErrAccessDenied) {
+					t.Errorf("a grant that was retired: %v", err)
+				}
+			}
+		})
+	}
+	workersDone.Wait()
+	stop.Store(true)
+	around.Wait()
+	if n := len(all(t, f.ListGrants(t.Context(), key.ARN, kms.ListGrantsInput{}))); n != 0 {
+		t.Errorf("%d grants are left", n)
+	}
+	for _, ring := range rings {
+		if p := must(ring.Check(t.Context()))(t).Problems; len(p) > 0 {
+			t.Error(p)
+		}
+	}
+}
+
+// reloaded are Identities that somebody replaces.
+type reloaded struct {
+	*directory
+	now *atomic.Pointer[directory]
+}
+
+func (r reloaded) Current() kms.Identities { return r.now.Load() }

@@ -334,8 +334,8 @@ func TestBothSides(t *testing.T) {
 			grants: []*kms.Grant{grantTo(strings.Replace(farRole, otherAccount, ownAccount, 1), kms.GrantDecrypt)}, want: implicitly, from: kms.SourceKeyPolicy},
 		ruling{name: "grant, and a deny on the caller's side", by: far, key: []statement{byDefault}, identity: []statement{deny("kms:*")}, grants: []*kms.Grant{grantTo(farRole, kms.GrantDecrypt)},
 			want: explicitly, from: kms.SourceIdentity},
-		ruling{name: "an action without a key", by: carol, identity: everything, action: "kms:CreateKey", resource: "*", want: implicitly, from: kms.SourceIdentity},
-		ruling{name: "an action without a key, root user", by: root, action: "kms:ListKeys", resource: "*", want: implicitly, from: kms.SourceIdentity},
+		ruling{name: "an action without a key", by: carol, identity: everything, action: "kms:CreateKey", resource: "*", want: implicitly, from: kms.SourceKeyPolicy},
+		ruling{name: "an action without a key, root user", by: root, action: "kms:ListKeys", resource: "*", want: implicitly, from: kms.SourceKeyPolicy},
 	))
 }
 
@@ -497,7 +497,7 @@ func TestActionsWithoutKey(t *testing.T) {
 		{name: "session with other policies", by: sessionApp, identity: create, session: other, want: implicitly, from: kms.SourceSession},
 		{name: "policy of a key only", by: userAnn, identity: []statement{allow("kms:CreateKey").on("arn:aws:kms:*:111122223333:key/*")}, want: implicitly, from: kms.SourceIdentity},
 		{name: "explicit deny", by: userAnn, identity: append(create, deny("kms:*")), want: explicitly, from: kms.SourceIdentity},
-		{name: "service", by: serviceOf(logs), want: implicitly, from: kms.SourceIdentity},
+		{name: "service", by: serviceOf(logs), want: implicitly, from: kms.SourceKeyPolicy},
 		{name: "nobody", want: implicitly, from: kms.SourceKeyPolicy},
 		{name: "nobody, and a deny", identity: []statement{deny("kms:*")}, want: explicitly, from: kms.SourceIdentity},
 	}
@@ -715,8 +715,8 @@ func TestRetirement(t *testing.T) {
 		{name: "retiring user", by: userAnn, grants: []*kms.Grant{retiring(ann)}, want: allowed, from: kms.SourceGrant},
 		{name: "retiring user of another account", by: userOf(otherAccount, "carol"), grants: []*kms.Grant{retiring("arn:aws:iam::444455556666:user/carol")}, want: allowed, from: kms.SourceGrant},
 		{name: "retiring service", by: serviceOf(logs), grants: []*kms.Grant{service}, want: allowed, from: kms.SourceGrant},
-		{name: "another service", by: serviceOf("ecs.amazonaws.com"), grants: []*kms.Grant{service}, want: implicitly, from: kms.SourceIdentity},
-		{name: "somebody else", by: userAnn, identity: retire, grants: []*kms.Grant{retiring(appRole)}, want: implicitly, from: kms.SourceIdentity},
+		{name: "another service", by: serviceOf("ecs.amazonaws.com"), grants: []*kms.Grant{service}, want: implicitly, from: kms.SourceGrant},
+		{name: "somebody else", by: userAnn, identity: retire, grants: []*kms.Grant{retiring(appRole)}, want: implicitly, from: kms.SourceGrant},
 		{name: "retiring account, its root user", by: rootOf(otherAccount), grants: []*kms.Grant{retiring("arn:aws:iam::444455556666:root")}, want: allowed, from: kms.SourceGrant},
 		{name: "retiring account, a user with permission", by: userOf(otherAccount, "carol"), identity: retire, grants: []*kms.Grant{retiring("arn:aws:iam::444455556666:root")},
 			want: allowed, from: kms.SourceIdentity},
@@ -727,15 +727,15 @@ func TestRetirement(t *testing.T) {
 		{name: "issuing account elsewhere, its root user", by: rootOf(otherAccount), grants: []*kms.Grant{issued(otherAccount)}, want: allowed},
 		{name: "issuing account, a user with permission", by: userAnn, identity: retire, grants: []*kms.Grant{issued(ownAccount)}, want: allowed, from: kms.SourceIdentity},
 		{name: "issuing account, a user without", by: userAnn, grants: []*kms.Grant{issued(ownAccount)}, want: implicitly, from: kms.SourceIdentity},
-		{name: "the key's account, which did not issue it", by: rootOf(ownAccount), grants: []*kms.Grant{issued(otherAccount)}, want: implicitly, from: kms.SourceIdentity},
-		{name: "another account", by: rootOf(otherAccount), grants: []*kms.Grant{issued(ownAccount)}, want: implicitly, from: kms.SourceIdentity},
+		{name: "the key's account, which did not issue it", by: rootOf(ownAccount), grants: []*kms.Grant{issued(otherAccount)}, want: implicitly, from: kms.SourceGrant},
+		{name: "another account", by: rootOf(otherAccount), grants: []*kms.Grant{issued(ownAccount)}, want: implicitly, from: kms.SourceGrant},
 		{name: "an account of which the issuing one has the end", by: policy.Principal{Type: policy.User, ARN: "arn:aws:iam::2222333:user/a", Account: "2222333"}, identity: retire,
-			grants: []*kms.Grant{issued("1112222333")}, want: implicitly, from: kms.SourceIdentity},
-		{name: "no account", by: policy.Principal{Type: policy.User, ARN: "arn:aws:iam:::user/a"}, identity: retire, grants: []*kms.Grant{issued("")}, want: implicitly, from: kms.SourceIdentity},
+			grants: []*kms.Grant{issued("1112222333")}, want: implicitly, from: kms.SourceGrant},
+		{name: "no account", by: policy.Principal{Type: policy.User, ARN: "arn:aws:iam:::user/a"}, identity: retire, grants: []*kms.Grant{issued("")}, want: implicitly, from: kms.SourceGrant},
 		{name: "grantee", by: sessionApp, grants: []*kms.Grant{granted}, want: allowed, from: kms.SourceGrant},
 		{name: "grantee, whatever the constraints", by: sessionApp, grants: []*kms.Grant{bySource}, want: allowed, from: kms.SourceGrant},
-		{name: "grantee without the operation", by: sessionApp, grants: []*kms.Grant{with(func(g *kms.Grant) { g.GranteePrincipal = appRole })}, want: implicitly, from: kms.SourceIdentity},
-		{name: "policies of the key allow it", by: userAnn, key: []statement{everything}, resourceControl: []statement{everything}, grants: []*kms.Grant{granted}, want: implicitly, from: kms.SourceIdentity},
+		{name: "grantee without the operation", by: sessionApp, grants: []*kms.Grant{with(func(g *kms.Grant) { g.GranteePrincipal = appRole })}, want: implicitly, from: kms.SourceGrant},
+		{name: "policies of the key allow it", by: userAnn, key: []statement{everything}, resourceControl: []statement{everything}, grants: []*kms.Grant{granted}, want: implicitly, from: kms.SourceGrant},
 		{name: "policies of the key deny it", by: sessionApp, key: []statement{deny("*").to("*")}, resourceControl: []statement{deny("*").to("*")}, grants: []*kms.Grant{granted},
 			want: allowed, from: kms.SourceGrant},
 		{name: "a policy of the caller denies it", by: sessionApp, identity: []statement{deny("kms:RetireGrant")}, grants: []*kms.Grant{granted}, want: explicitly, from: kms.SourceIdentity},
@@ -901,6 +901,8 @@ func TestGroundsAndReasons(t *testing.T) {
 
 // neighbours are the identities of the keyring's account and another one: their roles App and Far may do everything.
 type neighbours struct{ everything *policy.Document }
+
+func (n neighbours) Current() kms.Identities { return n }
 
 func (n neighbours) Identity(arn string) *kms.Identity {
 	if arn != appRole && arn != farRole {

@@ -93,7 +93,7 @@ func (g *Grant) failed(in *EvaluateInput) string {
 		if g.GranteeServicePrincipal == "" || g.GranteeServicePrincipal != p.ARN {
 			return "grantee"
 		}
-	} else if !isNamed(g.GranteePrincipal, g.granteeID, p) || in.isLimitedAcross() {
+	} else if !isNamed(g.GranteePrincipal, g.granteeID, p) || in.isLimitedAcross() || !in.sameAccount() && p.Type == policy.RootUser {
 		return "grantee"
 	}
 	switch {
@@ -107,10 +107,9 @@ func (g *Grant) failed(in *EvaluateInput) string {
 	return ""
 }
 
-// isLimitedAcross reports whether the caller is of another account and limited there, or that account's root user, to whom nothing on a key is given.
+// isLimitedAcross reports whether the caller is of another account and limited there.
 func (in *EvaluateInput) isLimitedAcross() bool {
-	p := &in.Request.Principal
-	return !in.sameAccount() && (p.Boundary || len(in.Session) > 0 || p.Type == policy.RootUser)
+	return !in.sameAccount() && (in.Request.Principal.Boundary || len(in.Session) > 0)
 }
 
 // isNamed reports whether an ARN in a grant names a caller: the user, the session or the root user itself, or the role behind the session. unique is the unique id that

@@ -264,6 +264,8 @@ func (d *Decision) allow(i policy.Index, in *EvaluateInput, missing Source) bool
 // decideAccount decides about an action without a key: it is the root user's, and theirs who have it of their identity policies.
 func (d *Decision) decideAccount(in *EvaluateInput, f *findings, l limits, sameAccount bool) {
 	switch {
+	case !sameAccount && in.Request.Action == actionRetireGrant:
+		d.missing = SourceGrant
 	case !sameAccount: // nothing there can speak for another account
 		d.missing = SourceKeyPolicy
 	case in.Request.Principal.Type == policy.RootUser:

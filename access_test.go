@@ -76,7 +76,7 @@ func TestWhoCanOmitsNobody(t *testing.T) {
 
 // TestWhoCanAgainstCalls: whoever a call lets is one of whom WhoCan tells, and whoever it tells of without conditions is let. Simulate foretells each call.
 func TestWhoCanAgainstCalls(t *testing.T) {
-	policies, calls := 150, 40
+	policies, calls := 60, 40
 	if os.Getenv("KMS_SOAK") != "" {
 		policies, calls = 20_000, 60
 	}

@@ -58,6 +58,9 @@ func Explain(in EvaluateInput) Explanation {
 		return e
 	}
 	for _, g := range in.Grants {
+		if g == nil {
+			continue
+		}
 		failed := g.failed(&in)
 		if g == e.grant() { // as of its retiring principal, to whom it gives no operation
 			failed = ""

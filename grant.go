@@ -86,7 +86,7 @@ func (g *Grant) failed(in *EvaluateInput) string {
 	p := &in.Request.Principal
 	name, found := strings.CutPrefix(in.Request.Action, actionPrefix)
 	op := GrantOperation(name)
-	if !found || !slices.Contains(g.Operations, op) {
+	if g == nil || !found || !slices.Contains(g.Operations, op) {
 		return "operation"
 	}
 	if p.Type == policy.Service {

@@ -182,6 +182,7 @@ func TestExplainTellsAll(t *testing.T) {
 			t.Errorf("it lacks %q:\n%s", want, text)
 		}
 	}
+	in.Grants = append(in.Grants, nil) // which says nothing
 	in.EncryptionContext = kms.EncryptionContext{"a": "b"}
 	e = kms.Explain(in)
 	if g := e.Grounds(); e.Outcome != kms.Allowed || len(g) != 1 || g[0].String() != "grant four" || !strings.Contains(e.String(), "grant four allows it") || e.Missing() != 0 {

@@ -234,6 +234,9 @@ func (d *Decision) decideRetirement(in *EvaluateInput, f *findings, l limits, sa
 	p := &in.Request.Principal
 	mayRetire := sameAccount && len(in.Grants) == 0
 	for _, g := range in.Grants {
+		if g == nil {
+			continue
+		}
 		isService := p.Type == policy.Service
 		if isService && g.RetiringServicePrincipal == p.ARN || isNamed(g.RetiringPrincipal, g.retiringID, p) && !in.isLimitedAcross() || g.failed(in) == "" {
 			d.allowByGrant(g)

@@ -3,6 +3,7 @@ package kms
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -287,7 +288,10 @@ type policyText struct{ text, bound string }
 
 // compile returns a key policy, compiled. Many keys have the same one, which they share.
 func (c *core) compile(text string, bound []string) (*policy.Document, error) {
-	whole := policyText{text, strings.Join(bound, " ")}
+	whole := policyText{text: text}
+	if len(bound) > 0 {
+		whole.bound = fmt.Sprintf("%q", bound) // whatever characters ids have
+	}
 	if doc, ok := c.documents.Get(whole); ok {
 		return doc, nil
 	}

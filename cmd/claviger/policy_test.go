@@ -62,7 +62,7 @@ func TestSimulateBadLines(t *testing.T) {
 		strings.Replace(good, `"keyPolicy"`, `"keyPolice"`, 1), strings.Replace(good, `"context":{}`, `"context":{"nonsense":["1"]}`, 1),
 		strings.Replace(good, `"keyAccount"`, `"identityPolicies":[{"Statement":[]}],"keyAccount"`, 1), strings.Replace(good, `"keyAccount"`, `"sessionPolicies":["no"],"keyAccount"`, 1),
 		strings.Replace(good, `"keyAccount"`, `"permissionBoundary":{},"keyAccount"`, 1), strings.Replace(good, `"keyAccount":"111122223333"`, `"keyAccount":"111122223333","keyaccount":"444455556666"`, 1),
-		good + good, strings.Replace(good, `"keyAccount"`, `"sessionPolicies":[{"Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}],"ſessionPolicieſ":[],"keyAccount"`, 1),
+		good + good, strings.Replace(good, `"type":"user"`, `"type":"user","type":"root"`, 1), strings.Replace(good, `"context":{}`, `"context":{"aws:username":["a"],"aws:username":["b"]}`, 1), strings.Replace(good, `"keyAccount"`, `"sessionPolicies":[{"Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}],"ſessionPolicieſ":[],"keyAccount"`, 1),
 	}
 	var lines strings.Builder
 	for _, b := range bad {

@@ -15,11 +15,15 @@ import (
 
 	"github.com/claviger/kms"
 	"github.com/claviger/kms/internal/arn"
+	"github.com/claviger/kms/internal/strictjson"
 	"github.com/claviger/kms/policy"
 )
 
 // maxLine is how long a line of cases may be, in bytes.
 const maxLine = 16 << 20
+
+// maxCaseDepth is how deep a case may be nested, with the policies in it.
+const maxCaseDepth = 32
 
 func newSimulate() *cobra.Command {
 	var people identitiesFlag
@@ -147,6 +151,9 @@ func decodeCase(line []byte, c *policyCase) error {
 	}
 	if err != nil {
 		return fmt.Errorf("not the JSON of a case: %w", err)
+	}
+	if _, err := strictjson.Read(string(line), strictjson.Limits{Depth: maxCaseDepth, Values: maxLine}); err != nil {
+		return errors.New(err.Message) // as of a member that is there twice, at any depth
 	}
 	d := json.NewDecoder(strings.NewReader(string(line)))
 	seen := map[string]bool{}

@@ -578,6 +578,18 @@ func checkGrounds(t testing.TB, in *kms.EvaluateInput, d kms.Decision) {
 	if !strings.HasPrefix(d.Reason(), map[kms.Outcome]string{kms.Allowed: "because ", kms.ExplicitlyDenied: "with an explicit deny in a", kms.ImplicitlyDenied: "because no "}[d.Outcome]) {
 		t.Fatalf("%v for the reason %q", d.Outcome, d.Reason())
 	}
+	e := kms.Explain(*in)
+	denies, granted := false, false
+	for _, p := range e.Policies {
+		denies = denies || slices.ContainsFunc(p.Statements, func(s policy.Trace) bool { return s.Matched() && s.Effect == policy.Deny })
+	}
+	for _, g := range e.Grants {
+		granted = granted || g.Allows
+	}
+	byGrant := len(grounds) == 1 && grounds[0].Source == kms.SourceGrant
+	if e.Outcome != d.Outcome || e.Reason() != d.Reason() || denies != (d.Outcome == kms.ExplicitlyDenied) || granted && d.Outcome != kms.Allowed || byGrant && !granted {
+		t.Fatalf("%v, and explained as %v: %s", d.Reason(), e, describe(in))
+	}
 }
 
 // rank orders outcomes by how much they deny.

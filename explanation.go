@@ -11,7 +11,7 @@ import (
 type Explanation struct {
 	Decision
 	Policies []PolicyTrace
-	Grants   []GrantTrace // empty if a policy denies the request
+	Grants   []GrantTrace // empty if the policies have decided, so that no grant was asked
 }
 
 // A PolicyTrace tells what came of the statements of one policy.
@@ -54,7 +54,8 @@ func Explain(in EvaluateInput) Explanation {
 	add(SourceIdentity, 0, in.Identity...)
 	add(SourceBoundary, 0, in.Boundary)
 	add(SourceSession, 0, in.Session...)
-	if e.Outcome == ExplicitlyDenied {
+	retired := in.Request.Action == actionRetireGrant && e.Missing() != SourceKeyPolicy && e.Missing() != SourceServiceControl
+	if e.Outcome == ExplicitlyDenied || !e.open && e.grant() == nil && !retired { // whatever grants give, it was not asked
 		return e
 	}
 	for _, g := range in.Grants {

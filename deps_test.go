@@ -21,9 +21,11 @@ var layers = map[string][]string{
 	"./policy":   {module + "/internal/arn", module + "/internal/strictjson"},
 	"./rootkey":  {},
 
-	"./internal/arn":        {},
-	"./internal/bubble":     {},
-	"./internal/cache":      {},
+	"./internal/arn":    {},
+	"./internal/bubble": {},
+	"./internal/cache":  {},
+	"./internal/keypair": {module + "/internal/secret", "filippo.io/mldsa", "filippo.io/mldsa/mldsacrypto", "filippo.io/mldsa/x509", "github.com/cloudflare/circl/kem/mlkem/mlkem512",
+		"github.com/decred/dcrd/dcrec/secp256k1/v4", "github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa", "golang.org/x/crypto/cryptobyte", "golang.org/x/crypto/cryptobyte/asn1"},
 	"./internal/record":     {module + "/internal/secret"},
 	"./internal/regular":    {},
 	"./internal/secret":     {},
@@ -45,7 +47,8 @@ var layers = map[string][]string{
 }
 
 // outside are the packages that the root's whole tree may hold beside the standard library and this module.
-var outside = []string{"golang.org/x/crypto/", "github.com/tink-crypto/tink-go/v2/tink", "github.com/tink-crypto/tink-go/v2/kwp/subtle"}
+var outside = []string{"filippo.io/mldsa", "filippo.io/mldsa/", "github.com/cloudflare/circl/", "github.com/decred/dcrd/dcrec/secp256k1/v4", "github.com/decred/dcrd/dcrec/secp256k1/v4/",
+	"golang.org/x/crypto/", "golang.org/x/sys/cpu", "github.com/tink-crypto/tink-go/v2/tink", "github.com/tink-crypto/tink-go/v2/kwp/subtle"}
 
 func goList(t *testing.T, args ...string) []string {
 	t.Helper()

@@ -3,6 +3,9 @@ module github.com/claviger/kms
 go 1.26.0
 
 require (
+	filippo.io/mldsa v1.0.0
+	github.com/cloudflare/circl v1.6.5
+	github.com/decred/dcrd/dcrec/secp256k1/v4 v4.4.1
 	github.com/google/go-cmp v0.7.0
 	github.com/tink-crypto/tink-go/v2 v2.9.0
 	go.etcd.io/bbolt v1.5.0

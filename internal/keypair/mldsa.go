@@ -1,0 +1,95 @@
+package keypair
+
+import (
+	"crypto"
+	"crypto/rand"
+	"errors"
+
+	"filippo.io/mldsa"
+	"filippo.io/mldsa/mldsacrypto"
+	"filippo.io/mldsa/x509"
+)
+
+// ML-DSA (FIPS 204), with the private key as its seed (RFC 9881).
+var (
+	MLDSA44 Kind = mldsaKind{mldsa.MLDSA44()}
+	MLDSA65 Kind = mldsaKind{mldsa.MLDSA65()}
+	MLDSA87 Kind = mldsaKind{mldsa.MLDSA87()}
+)
+
+// ExternalMu says that what is signed is μ, the 64 bytes that stand for a message under a public key (FIPS 204, algorithm 7, line 6).
+const ExternalMu = mldsacrypto.MLDSAMu
+
+// ErrExternalMu says that this build verifies messages, and not what stands for them.
+var ErrExternalMu = errors.New("keypair: this build cannot verify an external μ")
+
+type mldsaKind struct{ parameters mldsa.Parameters }
+
+func (mldsaKind) Slow() bool     { return false }
+func (mldsaKind) Approved() bool { return mldsaApproved }
+
+func (k mldsaKind) Generate() (Private, error) {
+	key, err := mldsa.GenerateKey(k.parameters)
+	if err != nil {
+		return nil, err
+	}
+	return newMLDSAPrivate(key), nil
+}
+
+func (k mldsaKind) ParsePrivate(der []byte) (Private, error) {
+	parsed, err := x509.ParsePKCS8PrivateKey(der)
+	key, ok := parsed.(*mldsa.PrivateKey)
+	if err != nil || !ok || key.PublicKey().Parameters() != k.parameters {
+		return nil, errPrivate
+	}
+	return newMLDSAPrivate(key), nil
+}
+
+func (k mldsaKind) ParsePublic(der []byte) (Public, error) {
+	parsed, err := x509.ParsePKIXPublicKey(der)
+	key, ok := parsed.(*mldsa.PublicKey)
+	if err != nil || !ok || key.Parameters() != k.parameters {
+		return nil, errPublic
+	}
+	return mldsaPublic{key}, nil
+}
+
+type mldsaPrivate struct {
+	hidden
+	key    *mldsa.PrivateKey
+	public mldsaPublic // PublicKey copies
+}
+
+func newMLDSAPrivate(key *mldsa.PrivateKey) *mldsaPrivate {
+	return &mldsaPrivate{key: key, public: mldsaPublic{key.PublicKey()}}
+}
+
+func (p *mldsaPrivate) Public() Public { return p.public }
+
+func (p *mldsaPrivate) MarshalPKCS8() ([]byte, error) { return x509.MarshalPKCS8PrivateKey(p.key) }
+
+func (p *mldsaPrivate) Sign(message []byte, opts crypto.SignerOpts) ([]byte, error) {
+	return p.key.Sign(rand.Reader, message, opts)
+}
+
+type mldsaPublic struct{ key *mldsa.PublicKey }
+
+func (p mldsaPublic) MarshalSPKI() ([]byte, error) { return x509.MarshalPKIXPublicKey(p.key) }
+
+func (p mldsaPublic) Verify(message, signature []byte, opts crypto.SignerOpts) error {
+	var err error
+	switch opts.HashFunc() {
+	case 0:
+		err = mldsa.Verify(p.key, message, signature, nil)
+	case ExternalMu:
+		if err = verifyExternalMu(p.key, message, signature); err == ErrExternalMu {
+			return err
+		}
+	default:
+		return ErrOptions
+	}
+	if err != nil {
+		return ErrSignature
+	}
+	return nil
+}

@@ -134,13 +134,13 @@ var opUpdateAlias = operation{
 	},
 }
 
-// UpdateAlias moves an alias to another key of the same kind and usage. Data that was encrypted under the old key stays readable: a ciphertext names its key.
+// UpdateAlias moves an alias to another key of the same kind (symmetric, asymmetric or HMAC) and usage. Data that was encrypted under the old key stays readable: a ciphertext names its key.
 // It needs kms:UpdateAlias on the alias, which no key policy can give, and on both keys.
 func (c *Client) UpdateAlias(ctx context.Context, name, targetRef string) error {
 	_, err := do(ctx, c, &opUpdateAlias, aliasRequest(name, targetRef, true), func(ctx context.Context, a admitted) (struct{}, error) {
 		a.addAlias(a.req.alias)
 		was, to := a.keys[1], a.keys[2]
-		if was.spec != to.spec || was.usage != to.usage {
+		if was.kind != to.kind || was.usage != to.usage {
 			return struct{}{}, faultf(ErrValidation, "The alias can only move to a key of the same kind and usage.")
 		}
 		var r aliasRecord

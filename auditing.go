@@ -69,8 +69,11 @@ func (cl *call) addAlias(name string) {
 // respond adds to what the event says the operation returned. Only operations that change something say it.
 func (a admitted) respond(attrs ...slog.Attr) { a.event.Response = append(a.event.Response, attrs...) }
 
-// uses names the key material in the event.
+// uses names the key material in the event, if it has a name.
 func (a admitted) uses(m *material) {
+	if m.text == "" {
+		return
+	}
 	a.event.Additional = append(a.event.Additional, slog.String("keyMaterialId", m.text))
 }
 
@@ -117,11 +120,15 @@ func keyParam(r *request, e *audit.Event) {
 	}
 }
 
-func cryptoParams(r *request, e *audit.Event) {
-	keyParam(r, e)
+func contextParam(r *request, e *audit.Event) {
 	if len(r.context[0]) > 0 {
 		e.Request = append(e.Request, slog.Any("encryptionContext", map[string]string(r.context[0])))
 	}
+}
+
+func cryptoParams(r *request, e *audit.Event) {
+	keyParam(r, e)
+	contextParam(r, e)
 	e.Request = append(e.Request, slog.String("encryptionAlgorithm", string(r.algo[0])))
 }
 
@@ -132,9 +139,13 @@ func dataKeyParams(r *request, e *audit.Event) {
 	} else {
 		e.Request = append(e.Request, slog.Int("numberOfBytes", r.dataKey.length))
 	}
-	if len(r.context[0]) > 0 {
-		e.Request = append(e.Request, slog.Any("encryptionContext", map[string]string(r.context[0])))
-	}
+	contextParam(r, e)
+}
+
+func dataKeyPairParams(r *request, e *audit.Event) {
+	keyParam(r, e)
+	e.Request = append(e.Request, slog.String("keyPairSpec", string(r.pairSpec)))
+	contextParam(r, e)
 }
 
 func reEncryptParams(r *request, e *audit.Event) {

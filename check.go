@@ -294,7 +294,7 @@ func (ch *checker) versions(ctx context.Context, r *keyRecord) error {
 		if err != nil {
 			return err
 		}
-		m, err := newMaterial(r.id, v.number, slices.Clone(v.material))
+		m, err := newMaterial(r.spec.specification(), r.id, v.number, slices.Clone(v.material))
 		clear(plain)
 		switch {
 		case err != nil:

@@ -126,7 +126,12 @@ var conditionKeys = map[string]func(cl *call, part string) policy.Value{
 	"kms:resourcealiases":        func(cl *call, _ string) policy.Value { return policy.Texts(cl.subjectKey().aliases) },
 	"kms:requestalias":           func(cl *call, _ string) policy.Value { return present(cl.aliases[cl.index]) },
 
-	"kms:encryptionalgorithm": func(cl *call, _ string) policy.Value { return present(cl.req.algo[cl.need().ref]) },
+	"kms:encryptionalgorithm":   func(cl *call, _ string) policy.Value { return cl.algorithm(EncryptDecrypt) },
+	"kms:signingalgorithm":      func(cl *call, _ string) policy.Value { return cl.algorithm(SignVerify) },
+	"kms:macalgorithm":          func(cl *call, _ string) policy.Value { return cl.algorithm(GenerateVerifyMac) },
+	"kms:keyagreementalgorithm": func(cl *call, _ string) policy.Value { return cl.algorithm(KeyAgreement) },
+	"kms:messagetype":           func(cl *call, _ string) policy.Value { return present(cl.req.messageType) },
+	"kms:datakeypairspec":       func(cl *call, _ string) policy.Value { return present(cl.req.pairSpec) },
 	"kms:encryptioncontext": func(cl *call, part string) policy.Value {
 		return cl.req.context[cl.need().ref].value(part)
 	},
@@ -241,6 +246,15 @@ func (cl *call) newGrant() *Grant {
 }
 
 var noGrant Grant
+
+// algorithm is the one that the key is used by, if that is the usage.
+func (cl *call) algorithm(usage KeyUsage) policy.Value {
+	n := cl.need()
+	if n.usage != usage {
+		return policy.Value{}
+	}
+	return present(n.uses(&cl.req))
+}
 
 // need is the need that is being authorized.
 func (cl *call) need() *need { return &cl.op.needs[cl.index] }

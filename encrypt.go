@@ -1,6 +1,7 @@
 package kms
 
 import (
+	"cmp"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -14,6 +15,7 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -21,6 +23,7 @@ import (
 
 	"github.com/claviger/kms/audit"
 	"github.com/claviger/kms/internal/cache"
+	"github.com/claviger/kms/internal/keypair"
 	"github.com/claviger/kms/internal/secret"
 )
 
@@ -157,7 +160,7 @@ type CryptoOption struct {
 // WithKey makes Decrypt accept only what the key that ref names has encrypted. Use it whenever the key is known: a ciphertext then cannot choose.
 func WithKey(ref string) CryptoOption { return CryptoOption{key: ref, named: true} }
 
-// WithAlgorithm states the encryption algorithm. It can be left out for symmetric keys, whose only one is [AlgorithmSymmetricDefault].
+// WithAlgorithm states the encryption algorithm. It can be left out for symmetric keys, whose only one is [AlgorithmSymmetricDefault]; RSA keys need it.
 func WithAlgorithm(a Algorithm) CryptoOption { return CryptoOption{algorithm: a} }
 
 // apply takes options into a request whose key a ciphertext names (open) or whose key is given otherwise.
@@ -176,12 +179,16 @@ func (r *request) apply(v *violations, options []CryptoOption, open bool) {
 			r.algo[i] = o.algorithm
 		}
 	}
-	v.algorithm("encryptionAlgorithm", r.algo[i])
+	r.checkEncryption(v, "encryptionAlgorithm", i)
 }
 
-func (v *violations) algorithm(member string, a Algorithm) {
-	if a != AlgorithmSymmetricDefault {
-		v.add(member, printable(string(a)), "satisfy enum value set: [SYMMETRIC_DEFAULT]")
+// checkEncryption looks at an encryption algorithm, and at the encryption context that only the symmetric one has.
+func (r *request) checkEncryption(v *violations, member string, i int) {
+	if r.algo[i] == AlgorithmSymmetricDefault {
+		return
+	}
+	if checkEnum(v, member, r.algo[i], algorithms[EncryptDecrypt]) && len(r.context[i]) > 0 {
+		v.add(strings.TrimSuffix(member, "Algorithm")+"Context", "", "be absent: only symmetric encryption keys take one")
 	}
 }
 
@@ -364,10 +371,14 @@ func (s sealed) withhold() { clear(s.Ciphertext[min(s.from, len(s.Ciphertext)):]
 var opEncrypt = operation{
 	name: "Encrypt", across: true, crypto: true, tokens: true, params: cryptoParams, contexts: oneContext,
 	needs: []need{{action: "kms:Encrypt", states: inEnabled, usage: EncryptDecrypt}},
+	fits:  func(r *request, k *key) error { return k.checkPlaintext(r.algo[0], r.number) },
 }
 
 // Encrypt encrypts 1 to 4096 bytes under the current material of a key. What is larger is encrypted under a data key; see [Client.GenerateDataKey]. The ciphertext
 // is [CiphertextOverhead] bytes longer than the plaintext, and names its key and material.
+//
+// Under an RSA key, [WithAlgorithm] says how. The ciphertext is then as long as the modulus, and names nothing; there is no encryption context; and the plaintext has at
+// most 214, 342 and 470 bytes with RSAES_OAEP_SHA_1 under RSA_2048, RSA_3072 and RSA_4096, and 190, 318 and 446 with RSAES_OAEP_SHA_256.
 func (c *Client) Encrypt(ctx context.Context, ref string, plaintext []byte, ec EncryptionContext, options ...CryptoOption) (EncryptResult, error) {
 	return c.AppendEncrypt(ctx, nil, ref, plaintext, ec, options...)
 }
@@ -375,30 +386,65 @@ func (c *Client) Encrypt(ctx context.Context, ref string, plaintext []byte, ec E
 // AppendEncrypt is [Client.Encrypt] into a buffer that the caller has: the ciphertext is appended to dst, and the result's Ciphertext is the extended slice. plaintext
 // may share memory with dst. After an error nothing of the ciphertext is left in dst's spare capacity.
 func (c *Client) AppendEncrypt(ctx context.Context, dst []byte, ref string, plaintext []byte, ec EncryptionContext, options ...CryptoOption) (EncryptResult, error) {
-	req := request{refs: [2]string{ref}, context: [2]EncryptionContext{ec}}
+	req := request{refs: [2]string{ref}, context: [2]EncryptionContext{ec}, number: len(plaintext)}
 	var v violations
 	v.ref("keyId", ref)
 	v.length("plaintext", len(plaintext), 1, maxPlaintext)
 	req.apply(&v, options, false)
 	req.invalid = v.err()
 	res, err := do(ctx, c, &opEncrypt, &req, func(ctx context.Context, a admitted) (sealed, error) {
-		k := a.keys[0]
-		m, err := a.client.c.currentMaterial(ctx, k)
-		if err != nil {
-			return sealed{}, err
-		}
-		a.uses(m)
-		out, err := a.seal(m, dst, plaintext, 0)
-		return sealed{EncryptResult{Ciphertext: out, KeyARN: k.arn, Algorithm: a.req.algo[0]}, len(dst)}, err
+		out, _, err := a.encrypt(ctx, dst, plaintext, 0)
+		return sealed{EncryptResult{Ciphertext: out, KeyARN: a.keys[0].arn, Algorithm: a.req.algo[0]}, len(dst)}, err
 	})
 	return res.EncryptResult, err
+}
+
+// encrypt appends to dst the ciphertext of plaintext under the key of a need, which its reference is the number of.
+func (a admitted) encrypt(ctx context.Context, dst, plaintext []byte, i int) ([]byte, *material, error) {
+	k := a.keys[i]
+	m, err := a.client.c.currentMaterial(ctx, k)
+	if err != nil {
+		return nil, nil, err
+	}
+	if i == 0 {
+		a.uses(m)
+	}
+	if m.pair == nil {
+		out, err := a.seal(m, dst, plaintext, i)
+		return out, m, err
+	}
+	algorithm := a.req.algo[i]
+	if err := k.checkPlaintext(algorithm, len(plaintext)); err != nil {
+		return nil, nil, err
+	}
+	out, err := m.pair.Public().(keypair.Encrypter).Encrypt(plaintext, schemes[algorithm].hash)
+	return append(dst, out...), m, unusable(err)
+}
+
+// checkPlaintext requires that a key can encrypt n bytes: with RSA, what the modulus leaves beside the padding (RFC 8017, section 7.1.1).
+func (k *key) checkPlaintext(a Algorithm, n int) error {
+	if k.modulus == 0 {
+		return nil
+	}
+	if most := k.modulus - 2*schemes[a].hash.Size() - 2; n > most {
+		return faultf(ErrValidation, "Algorithm %s and key spec %s cannot encrypt data larger than %d bytes.", a, k.spec, most)
+	}
+	return nil
+}
+
+// unusable says that what a key does has failed, which its admission should have excluded.
+func unusable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fault{code: ErrInternal, message: "the key cannot do that", cause: err}
 }
 
 // A DecryptResult is what Decrypt returns.
 type DecryptResult struct {
 	Plaintext     []byte
 	KeyARN        string // of the key that made the ciphertext
-	KeyMaterialID string // of the material that made it
+	KeyMaterialID string // of the material that made it; empty for an RSA key
 	Algorithm     Algorithm
 }
 
@@ -431,7 +477,7 @@ func (o opened) withhold() { clear(o.Plaintext[min(o.from, len(o.Plaintext)):]) 
 
 var opDecrypt = operation{
 	name: "Decrypt", across: true, crypto: true, tokens: true, params: cryptoParams, contexts: oneContext,
-	needs: []need{{action: "kms:Decrypt", states: inEnabled, usage: EncryptDecrypt}},
+	needs: []need{{action: "kms:Decrypt", states: inEnabled, usage: EncryptDecrypt, made: true}},
 }
 
 // Decrypt decrypts what Encrypt, ReEncrypt or GenerateDataKey returned, with the same encryption context. The ciphertext names its key; [WithKey] states which it
@@ -439,6 +485,8 @@ var opDecrypt = operation{
 //
 // Without WithKey a key that does not exist and one that the caller may not use are the same [ErrAccessDenied]. A ciphertext or context that is not right
 // is [ErrInvalidCiphertext], whatever is wrong with it.
+//
+// What was encrypted under an RSA key names nothing: it needs WithKey, and [WithAlgorithm] as it was encrypted.
 func (c *Client) Decrypt(ctx context.Context, ciphertext []byte, ec EncryptionContext, options ...CryptoOption) (DecryptResult, error) {
 	return c.AppendDecrypt(ctx, nil, ciphertext, ec, options...)
 }
@@ -450,7 +498,7 @@ func (c *Client) AppendDecrypt(ctx context.Context, dst, ciphertext []byte, ec E
 	var v violations
 	req.apply(&v, options, true)
 	v.ciphertext(ciphertext, c.dryRun && req.refs[0] != "")
-	id, _, ok := req.source(&v, ciphertext)
+	id, _, ok := req.source(&v, "keyId", ciphertext)
 	res, err := do(ctx, c, &opDecrypt, &req, func(ctx context.Context, a admitted) (opened, error) {
 		out, m, err := a.decrypt(ctx, dst, ciphertext, id, ok)
 		if err != nil {
@@ -468,8 +516,15 @@ func (v *violations) ciphertext(ciphertext []byte, optional bool) {
 	}
 }
 
-// source makes the first reference of a request the one that a ciphertext names, unless the caller named one.
-func (r *request) source(v *violations, ciphertext []byte) (id keyID, p materialPrefix, ok bool) {
+// source makes the first reference of a request the one that a ciphertext names, unless the caller named one. A ciphertext of an RSA key names none.
+func (r *request) source(v *violations, member string, ciphertext []byte) (id keyID, p materialPrefix, ok bool) {
+	if a := r.algo[0]; a != "" && a != AlgorithmSymmetricDefault {
+		if r.refs[0] == "" {
+			v.add(member, "", "be given, since a ciphertext of an asymmetric key does not name it")
+		}
+		r.invalid = v.err()
+		return keyID{}, materialPrefix{}, false
+	}
 	r.invalid = v.err()
 	id, p, ok = messageKey(ciphertext)
 	switch {
@@ -486,10 +541,12 @@ func (r *request) source(v *violations, ciphertext []byte) (id keyID, p material
 func (a admitted) decrypt(ctx context.Context, dst, ciphertext []byte, id keyID, wellFormed bool) ([]byte, *material, error) {
 	k := a.keys[0]
 	switch {
+	case k.pair != nil:
+		return a.decryptRSA(ctx, dst, ciphertext)
 	case !wellFormed:
 		return nil, nil, errInvalidCiphertext
 	case id != k.id:
-		return nil, nil, &fault{code: ErrIncorrectKey, message: "The key ID in the request does not identify a CMK that can perform this operation."}
+		return nil, nil, errIncorrectKey
 	}
 	m, err := a.client.c.findMaterial(ctx, k, materialPrefix(ciphertext[materialIDAt:]))
 	if err != nil {
@@ -503,10 +560,23 @@ func (a admitted) decrypt(ctx context.Context, dst, ciphertext []byte, id keyID,
 	return out, m, err
 }
 
+func (a admitted) decryptRSA(ctx context.Context, dst, ciphertext []byte) ([]byte, *material, error) {
+	m, err := a.client.c.currentMaterial(ctx, a.keys[0])
+	if err != nil {
+		return nil, nil, err
+	}
+	out, err := m.pair.(keypair.Decrypter).Decrypt(ciphertext, schemes[a.req.algo[0]].hash)
+	if errors.Is(err, keypair.ErrDecryption) {
+		return nil, nil, errInvalidCiphertext
+	}
+	defer clear(out)
+	return append(dst, out...), m, unusable(err)
+}
+
 var opReEncrypt = operation{
 	name: "ReEncrypt", across: true, crypto: true, tokens: true, params: reEncryptParams, contexts: [2]string{"sourceEncryptionContext", "destinationEncryptionContext"},
 	needs: []need{
-		{action: "kms:ReEncryptFrom", states: inEnabled, usage: EncryptDecrypt},
+		{action: "kms:ReEncryptFrom", states: inEnabled, usage: EncryptDecrypt, made: true},
 		{action: "kms:ReEncryptTo", ref: 1, states: inEnabled, usage: EncryptDecrypt},
 	},
 }
@@ -516,16 +586,19 @@ type ReEncryptInput struct {
 	SourceKey                    string // what the ciphertext must have been encrypted under; see [WithKey]
 	SourceEncryptionContext      EncryptionContext
 	DestinationEncryptionContext EncryptionContext
+	SourceAlgorithm              Algorithm // of the source; empty for a symmetric key's
+	DestinationAlgorithm         Algorithm // of the destination; empty for a symmetric key's
 }
 
 // A ReEncryptResult is what ReEncrypt returns.
 type ReEncryptResult struct {
 	Ciphertext               []byte
 	SourceKeyARN             string
-	SourceKeyMaterialID      string
+	SourceKeyMaterialID      string // empty for an RSA key
+	SourceAlgorithm          Algorithm
 	KeyARN                   string // of the destination
-	DestinationKeyMaterialID string
-	Algorithm                Algorithm
+	DestinationKeyMaterialID string // empty for an RSA key
+	DestinationAlgorithm     Algorithm
 }
 
 func (r ReEncryptResult) withhold() { clear(r.Ciphertext) }
@@ -534,28 +607,28 @@ func (r ReEncryptResult) withhold() { clear(r.Ciphertext) }
 // needs kms:ReEncryptFrom on the one key and kms:ReEncryptTo on the other.
 func (c *Client) ReEncrypt(ctx context.Context, ciphertext []byte, destinationRef string, in ReEncryptInput) (ReEncryptResult, error) {
 	req := request{refs: [2]string{in.SourceKey, destinationRef}, context: [2]EncryptionContext{in.SourceEncryptionContext, in.DestinationEncryptionContext},
-		algo: [2]Algorithm{AlgorithmSymmetricDefault, AlgorithmSymmetricDefault}}
+		algo: [2]Algorithm{cmp.Or(in.SourceAlgorithm, AlgorithmSymmetricDefault), cmp.Or(in.DestinationAlgorithm, AlgorithmSymmetricDefault)}}
 	var v violations
 	v.ciphertext(ciphertext, c.dryRun && in.SourceKey != "")
 	v.ref("destinationKeyId", destinationRef)
 	if in.SourceKey != "" {
 		v.ref("sourceKeyId", in.SourceKey)
 	}
-	id, _, ok := req.source(&v, ciphertext)
+	req.checkEncryption(&v, "sourceEncryptionAlgorithm", 0)
+	req.checkEncryption(&v, "destinationEncryptionAlgorithm", 1)
+	id, _, ok := req.source(&v, "sourceKeyId", ciphertext)
 	return do(ctx, c, &opReEncrypt, &req, func(ctx context.Context, a admitted) (ReEncryptResult, error) {
 		plaintext, from, err := a.decrypt(ctx, nil, ciphertext, id, ok)
 		if err != nil {
 			return ReEncryptResult{}, err
 		}
 		defer clear(plaintext)
-		to := a.keys[1]
-		m, err := a.client.c.currentMaterial(ctx, to)
+		out, to, err := a.encrypt(ctx, nil, plaintext, 1)
 		if err != nil {
 			return ReEncryptResult{}, err
 		}
-		out, err := a.seal(m, nil, plaintext, 1)
-		return ReEncryptResult{Ciphertext: out, SourceKeyARN: a.keys[0].arn, SourceKeyMaterialID: from.text, KeyARN: to.arn,
-			DestinationKeyMaterialID: m.text, Algorithm: a.req.algo[1]}, err
+		return ReEncryptResult{Ciphertext: out, SourceKeyARN: a.keys[0].arn, SourceKeyMaterialID: from.text, SourceAlgorithm: a.req.algo[0],
+			KeyARN: a.keys[1].arn, DestinationKeyMaterialID: to.text, DestinationAlgorithm: a.req.algo[1]}, nil
 	})
 }
 
@@ -570,7 +643,7 @@ func (c *Client) NeedsReEncrypt(ctx context.Context, ciphertext []byte) (bool, e
 	var req request
 	var v violations
 	v.ciphertext(ciphertext, false)
-	_, p, _ := req.source(&v, ciphertext)
+	_, p, _ := req.source(&v, "keyId", ciphertext)
 	return do(ctx, c, &opNeedsReEncrypt, &req, func(ctx context.Context, a admitted) (bool, error) {
 		return a.keys[0].current.prefix() != p, nil
 	})

@@ -69,7 +69,8 @@ func TestEncryptRefuses(t *testing.T) {
 	}{
 		"empty":          {nil, nil, nil, "Value at 'plaintext' failed to satisfy constraint: Member must have length greater than or equal to 1"},
 		"long":           {make([]byte, 4097), nil, nil, "Value at 'plaintext' failed to satisfy constraint: Member must have length less than or equal to 4096"},
-		"algorithm":      {[]byte("x"), nil, []CryptoOption{WithAlgorithm("RSAES_OAEP_SHA_1")}, "Value 'RSAES_OAEP_SHA_1' at 'encryptionAlgorithm'"},
+		"algorithm":      {[]byte("x"), nil, []CryptoOption{WithAlgorithm("RSAES_OAEP_SHA_2")}, "Value 'RSAES_OAEP_SHA_2' at 'encryptionAlgorithm'"},
+		"no algorithm":   {[]byte("x"), nil, []CryptoOption{WithAlgorithm("")}, "'encryptionAlgorithm'"},
 		"long context":   {[]byte("x"), EncryptionContext{"a": strings.Repeat("x", 8192)}, nil, "'encryptionContext'"},
 		"empty name":     {[]byte("x"), EncryptionContext{"": "x"}, nil, "'encryptionContext'"},
 		"name not UTF-8": {[]byte("x"), EncryptionContext{"\xff": "x"}, nil, "'encryptionContext'"},
@@ -360,13 +361,13 @@ func TestJunkDoesNotFillTheCache(t *testing.T) {
 }
 
 func TestNoMaterialOfZeros(t *testing.T) {
-	if _, err := newMaterial(keyID{}, 1, make([]byte, materialLen)); err == nil {
+	if _, err := newMaterial(SymmetricDefault.specification(), keyID{}, 1, make([]byte, 32)); err == nil {
 		t.Error("material of zeros is taken")
 	}
-	if _, err := newMaterial(keyID{}, 1, []byte("short")); err == nil {
+	if _, err := newMaterial(SymmetricDefault.specification(), keyID{}, 1, []byte("short")); err == nil {
 		t.Error("short material is taken")
 	}
-	m, err := newMaterial(keyID{}, 1, bytes.Repeat([]byte{1}, materialLen))
+	m, err := newMaterial(SymmetricDefault.specification(), keyID{}, 1, bytes.Repeat([]byte{1}, 32))
 	if err != nil {
 		t.Fatal(err)
 	}

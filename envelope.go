@@ -1,10 +1,10 @@
 package kms
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -36,68 +36,82 @@ func (s DataKeySpec) String() string {
 	return fmt.Sprintf("%d bytes", s.length)
 }
 
+// A withheld is the secret in a result. It prints without the secret, whatever the verb, and no encoder takes it.
+type withheld struct {
+	secret secret.Bytes
+	what   string // "data key"
+	arn    string // of the key that it is of
+}
+
+// bytes are the secret itself, or nil when it was wiped.
+func (w withheld) bytes() []byte {
+	var b []byte
+	_ = w.secret.Use(func(p []byte) error { b = p; return nil }) // the function returns nil
+	return b
+}
+
+// Use calls f with the secret and returns its error. f must not keep it. After Zero it returns an error and does not call f.
+func (w withheld) Use(f func(secret []byte) error) error {
+	if w.secret.Len() == 0 {
+		return fmt.Errorf("kms: the %s is empty, or was wiped", w.name())
+	}
+	return w.secret.Use(f)
+}
+
+// Zero wipes the secret, for all copies of the result. Call it when the secret was used. It must not run beside a use of it.
+func (w withheld) Zero() { w.secret.Zero() }
+
+func (w withheld) withhold() { w.secret.Zero() }
+
+func (w withheld) name() string { return cmp.Or(w.what, "secret") }
+
+// String says what the secret is and which key it is of, and not the secret.
+func (w withheld) String() string {
+	return fmt.Sprintf("%s of %d bytes under %s %s", w.name(), w.secret.Len(), w.arn, secret.Redacted)
+}
+
+// Format implements [fmt.Formatter]: every verb prints String.
+func (w withheld) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, w.String()) }
+
+// LogValue implements [slog.LogValuer].
+func (w withheld) LogValue() slog.Value { return slog.StringValue(w.String()) }
+
+func (w withheld) refuse() error {
+	return fmt.Errorf("kms: a %s is not encoded: keep its ciphertext", w.name())
+}
+
+// MarshalText refuses, as every Marshal method does: a secret that was stored without itself is lost, and with itself is none.
+func (w withheld) MarshalText() ([]byte, error) { return nil, w.refuse() }
+
+// MarshalJSON refuses.
+func (w withheld) MarshalJSON() ([]byte, error) { return nil, w.refuse() }
+
+// MarshalBinary refuses.
+func (w withheld) MarshalBinary() ([]byte, error) { return nil, w.refuse() }
+
+// GobEncode refuses.
+func (w withheld) GobEncode() ([]byte, error) { return nil, w.refuse() }
+
 // A DataKey is a fresh key for use outside the keyring, and its ciphertext for keeping beside the data. Decrypt gives the plaintext back. It prints without the
 // plaintext, whatever the verb, and no encoder takes it: store Ciphertext.
 type DataKey struct {
-	plaintext     secret.Bytes
+	withheld
 	Ciphertext    []byte
 	KeyARN        string // of the key it is encrypted under
 	KeyMaterialID string
 }
 
-// Plaintext returns the data key itself: not a copy, so that [DataKey.Zero] wipes what it returned. After Zero it returns nil.
-func (d DataKey) Plaintext() []byte {
-	var b []byte
-	_ = d.plaintext.Use(func(p []byte) error { b = p; return nil }) // the function returns nil
-	return b
-}
-
-// Use calls f with the data key and returns its error. f must not keep it. After [DataKey.Zero] it returns an error and does not call f.
-func (d DataKey) Use(f func(plaintext []byte) error) error {
-	if d.plaintext.Len() == 0 {
-		return errNoDataKey
-	}
-	return d.plaintext.Use(f)
-}
-
-var errNoDataKey = errors.New("kms: the data key is empty, or was wiped")
-
-// Zero wipes the plaintext, for all copies of d. Call it when the key was used; Ciphertext stays. It must not run beside a use of the key.
-func (d DataKey) Zero() { d.plaintext.Zero() }
+// Plaintext returns the data key itself: not a copy, so that Zero wipes what it returned. After Zero it returns nil.
+func (d DataKey) Plaintext() []byte { return d.bytes() }
 
 func (d DataKey) withhold() {
-	d.plaintext.Zero()
+	d.withheld.withhold()
 	clear(d.Ciphertext)
 }
 
-// String says which key the data key is of, and not what it is.
-func (d DataKey) String() string {
-	return fmt.Sprintf("data key of %d bytes under %s %s", d.plaintext.Len(), d.KeyARN, secret.Redacted)
-}
-
-// Format implements [fmt.Formatter]: every verb prints [DataKey.String].
-func (d DataKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, d.String()) }
-
-// LogValue implements [slog.LogValuer].
-func (d DataKey) LogValue() slog.Value { return slog.StringValue(d.String()) }
-
-var errDataKeyEncoded = errors.New("kms: a data key is not encoded: keep its Ciphertext")
-
-// MarshalText refuses, as every Marshal method does: a data key that was stored without its plaintext is lost, and with it is no secret.
-func (DataKey) MarshalText() ([]byte, error) { return nil, errDataKeyEncoded }
-
-// MarshalJSON refuses.
-func (DataKey) MarshalJSON() ([]byte, error) { return nil, errDataKeyEncoded }
-
-// MarshalBinary refuses.
-func (DataKey) MarshalBinary() ([]byte, error) { return nil, errDataKeyEncoded }
-
-// GobEncode refuses.
-func (DataKey) GobEncode() ([]byte, error) { return nil, errDataKeyEncoded }
-
 var opGenerateDataKey = operation{
 	name: "GenerateDataKey", across: true, crypto: true, tokens: true, params: dataKeyParams, contexts: oneContext,
-	needs: []need{{action: "kms:GenerateDataKey", states: inEnabled, usage: EncryptDecrypt}},
+	needs: []need{{action: "kms:GenerateDataKey", states: inEnabled, usage: EncryptDecrypt, algorithm: AlgorithmSymmetricDefault}},
 }
 
 // GenerateDataKey returns a fresh data key and its ciphertext under a key: encrypt data under the plaintext, keep the ciphertext with the data, and wipe the
@@ -109,7 +123,7 @@ func (c *Client) GenerateDataKey(ctx context.Context, ref string, spec DataKeySp
 		if err != nil {
 			return DataKey{}, err
 		}
-		return DataKey{plaintext: secret.New(plaintext), Ciphertext: res.Ciphertext, KeyARN: res.KeyARN, KeyMaterialID: res.KeyMaterialID}, nil
+		return DataKey{withheld: withheld{secret.New(plaintext), "data key", res.KeyARN}, Ciphertext: res.Ciphertext, KeyARN: res.KeyARN, KeyMaterialID: res.KeyMaterialID}, nil
 	})
 }
 
@@ -124,7 +138,7 @@ func (d EncryptedDataKey) withhold() { clear(d.Ciphertext) }
 
 var opGenerateDataKeyWithoutPlaintext = operation{
 	name: "GenerateDataKeyWithoutPlaintext", across: true, crypto: true, tokens: true, params: dataKeyParams, contexts: oneContext,
-	needs: []need{{action: "kms:GenerateDataKeyWithoutPlaintext", states: inEnabled, usage: EncryptDecrypt}},
+	needs: []need{{action: "kms:GenerateDataKeyWithoutPlaintext", states: inEnabled, usage: EncryptDecrypt, algorithm: AlgorithmSymmetricDefault}},
 }
 
 // GenerateDataKeyWithoutPlaintext returns a fresh data key in encrypted form only, for a component that distributes keys and must not see them.
@@ -146,27 +160,113 @@ func dataKeyRequest(ref string, spec DataKeySpec, ec EncryptionContext) request 
 	} else {
 		v.between("numberOfBytes", spec.length, 1, maxRandom)
 	}
-	req.apply(&v, nil, false)
 	req.invalid = v.err()
 	return req
 }
 
-// dataKey makes a data key and seals it under the current material of the call's key.
+// dataKey makes a data key and encrypts it under the call's key.
 func (a admitted) dataKey(ctx context.Context) (plaintext []byte, res EncryptedDataKey, err error) {
-	k := a.keys[0]
-	m, err := a.client.c.currentMaterial(ctx, k)
-	if err != nil {
-		return nil, res, err
-	}
-	a.uses(m)
 	plaintext = make([]byte, a.req.dataKey.length)
 	rand.Read(plaintext)
-	out, err := a.seal(m, nil, plaintext, 0)
+	out, m, err := a.encrypt(ctx, nil, plaintext, 0)
 	if err != nil {
 		clear(plaintext)
 		return nil, res, err
 	}
-	return plaintext, EncryptedDataKey{Ciphertext: out, KeyARN: k.arn, KeyMaterialID: m.text}, nil
+	return plaintext, EncryptedDataKey{Ciphertext: out, KeyARN: a.keys[0].arn, KeyMaterialID: m.text}, nil
+}
+
+// A DataKeyPair is a fresh key pair for use outside the keyring, and its private key's ciphertext for keeping. Decrypt gives the private key back. It prints without the
+// private key, whatever the verb, and no encoder takes it: store PrivateKeyCiphertext and PublicKey.
+type DataKeyPair struct {
+	withheld
+	EncryptedDataKeyPair
+}
+
+// PrivateKey returns the private key itself in PKCS#8 (RFC 5958), DER: not a copy, so that Zero wipes what it returned. After Zero it returns nil. That of ML-KEM is its
+// seed (RFC 9935).
+func (p DataKeyPair) PrivateKey() []byte { return p.bytes() }
+
+func (p DataKeyPair) withhold() {
+	p.withheld.withhold()
+	p.EncryptedDataKeyPair.withhold()
+}
+
+// An EncryptedDataKeyPair is a key pair whose private key nobody has seen.
+type EncryptedDataKeyPair struct {
+	PrivateKeyCiphertext []byte
+	PublicKey            []byte // X.509 SubjectPublicKeyInfo (RFC 5280, section 4.1)
+	KeyPairSpec          KeySpec
+	KeyARN               string // of the key that the private key is encrypted under
+	KeyMaterialID        string
+}
+
+func (p EncryptedDataKeyPair) withhold() { clear(p.PrivateKeyCiphertext) }
+
+var opGenerateDataKeyPair = operation{
+	name: "GenerateDataKeyPair", across: true, crypto: true, tokens: true, params: dataKeyPairParams, contexts: oneContext,
+	needs: []need{{action: "kms:GenerateDataKeyPair", states: inEnabled, usage: EncryptDecrypt, algorithm: AlgorithmSymmetricDefault}},
+	fits:  func(r *request, _ *key) error { return r.pairSpec.specification().refusal("") },
+}
+
+// GenerateDataKeyPair returns a fresh key pair, of any asymmetric spec but ML-DSA's, and the private key's ciphertext under a symmetric encryption key. A fresh RSA key
+// takes a while to find, from a tenth of a second to several: ctx can end that.
+func (c *Client) GenerateDataKeyPair(ctx context.Context, ref string, spec KeySpec, ec EncryptionContext) (DataKeyPair, error) {
+	req := dataKeyPairRequest(ref, spec, ec)
+	return do(ctx, c, &opGenerateDataKeyPair, &req, func(ctx context.Context, a admitted) (DataKeyPair, error) {
+		private, res, err := a.dataKeyPair(ctx)
+		if err != nil {
+			return DataKeyPair{}, err
+		}
+		return DataKeyPair{withheld{secret.New(private), "data key pair's private key", res.KeyARN}, res}, nil
+	})
+}
+
+var opGenerateDataKeyPairWithoutPlaintext = operation{
+	name: "GenerateDataKeyPairWithoutPlaintext", across: true, crypto: true, tokens: true, params: dataKeyPairParams, contexts: oneContext,
+	needs: []need{{action: "kms:GenerateDataKeyPairWithoutPlaintext", states: inEnabled, usage: EncryptDecrypt, algorithm: AlgorithmSymmetricDefault}},
+	fits:  opGenerateDataKeyPair.fits,
+}
+
+// GenerateDataKeyPairWithoutPlaintext is [Client.GenerateDataKeyPair] with the private key in encrypted form only, for a component that hands out key pairs and must not
+// see them.
+func (c *Client) GenerateDataKeyPairWithoutPlaintext(ctx context.Context, ref string, spec KeySpec, ec EncryptionContext) (EncryptedDataKeyPair, error) {
+	req := dataKeyPairRequest(ref, spec, ec)
+	return do(ctx, c, &opGenerateDataKeyPairWithoutPlaintext, &req, func(ctx context.Context, a admitted) (EncryptedDataKeyPair, error) {
+		private, res, err := a.dataKeyPair(ctx)
+		clear(private)
+		return res, err
+	})
+}
+
+func dataKeyPairRequest(ref string, spec KeySpec, ec EncryptionContext) request {
+	req := request{refs: [2]string{ref}, context: [2]EncryptionContext{ec}, details: &details{pairSpec: spec}}
+	var v violations
+	v.ref("keyId", ref)
+	checkEnum(&v, "keyPairSpec", spec, specs(func(s *specification) bool { return s.dataKeys }))
+	req.invalid = v.err()
+	return req
+}
+
+// dataKeyPair makes a key pair and encrypts its private key under the call's key.
+func (a admitted) dataKeyPair(ctx context.Context) (private []byte, res EncryptedDataKeyPair, err error) {
+	pair, err := a.client.c.generatePair(ctx, a.req.pairSpec.specification())
+	if err != nil {
+		return nil, res, err
+	}
+	public, err := pair.Public().MarshalSPKI()
+	if err == nil {
+		private, err = pair.MarshalPKCS8()
+	}
+	if err != nil {
+		return nil, res, unusable(err)
+	}
+	out, m, err := a.encrypt(ctx, nil, private, 0)
+	if err != nil {
+		clear(private)
+		return nil, res, err
+	}
+	return private, EncryptedDataKeyPair{PrivateKeyCiphertext: out, PublicKey: public, KeyPairSpec: a.req.pairSpec, KeyARN: a.keys[0].arn, KeyMaterialID: m.text}, nil
 }
 
 // AEAD returns the key that ref names as a Tink AEAD that acts for this client: it satisfies tink.AEADWithContext. Each call is an Encrypt or a Decrypt with its

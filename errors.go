@@ -34,7 +34,9 @@ const (
 	ErrInvalidGrantID       Code = "InvalidGrantIdException"          // a grant id is malformed
 	ErrInvalidGrantToken    Code = "InvalidGrantTokenException"       // a grant token is not one of ours
 	ErrInvalidKeyUsage      Code = "InvalidKeyUsageException"         // the key is not for that, or not with that algorithm
+	ErrInvalidMac           Code = "KMSInvalidMacException"           // the MAC is not one of the message
 	ErrInvalidMarker        Code = "InvalidMarkerException"           // the marker of a page is not one of ours
+	ErrInvalidSignature     Code = "KMSInvalidSignatureException"     // the signature is not one of the message
 	ErrInvalidState         Code = "KMSInvalidStateException"         // the key's state does not permit it
 	ErrLimitExceeded        Code = "LimitExceededException"           // a quota is reached
 	ErrMalformedPolicy      Code = "MalformedPolicyDocumentException" // the policy cannot be accepted
@@ -99,6 +101,9 @@ func faultf(code Code, format string, args ...any) error {
 
 // errInvalidCiphertext is the one answer to every ciphertext that does not open, whatever failed.
 var errInvalidCiphertext error = &fault{code: ErrInvalidCiphertext}
+
+// errIncorrectKey is the answer to a key that is named for a ciphertext and did not make it.
+var errIncorrectKey error = &fault{code: ErrIncorrectKey, message: "The key ID in the request does not identify a CMK that can perform this operation."}
 
 // wrap translates whatever stopped an operation, once, at the end of the path.
 func wrap(op, keyID string, err error) *Error {

@@ -100,11 +100,11 @@ func (c *Client) CreateGrant(ctx context.Context, ref string, in CreateGrantInpu
 			return CreateGrantResult{}, err
 		}
 		for _, op := range r.operations {
-			if !grantable(k.keyRecord, GrantOperation(op)) {
+			if !grantable(k, GrantOperation(op)) {
 				return CreateGrantResult{}, faultf(ErrValidation, "%s does not support the grant operation %s.", k.arn, op)
 			}
 		}
-		if r.constraint != "" && k.spec != SymmetricDefault {
+		if r.constraint != "" && k.kind != symmetricKind {
 			return CreateGrantResult{}, faultf(ErrValidation, "Constraints of encryption contexts are for symmetric encryption keys, and %s is none.", k.arn)
 		}
 		result := func(id grantID) CreateGrantResult {
@@ -264,16 +264,15 @@ func (r *grantRecord) isLike(g *Grant, ring *ringID) bool {
 }
 
 // grantable reports whether a grant on a key may allow an operation.
-func grantable(k *keyRecord, op GrantOperation) bool {
-	switch op {
-	case GrantCreateGrant, GrantRetireGrant, GrantDescribeKey:
-		return true
-	case GrantDecrypt, GrantEncrypt, GrantGenerateDataKey, GrantGenerateDataKeyWithoutPlaintext, GrantGenerateDataKeyPair, GrantGenerateDataKeyPairWithoutPlaintext,
-		GrantReEncryptFrom, GrantReEncryptTo:
-		return k.spec == SymmetricDefault && k.usage == EncryptDecrypt
-	default:
-		return false
+func grantable(k *key, op GrantOperation) bool {
+	for _, row := range operations {
+		for i := range row.needs {
+			if n := &row.needs[i]; n.action == "kms:"+string(op) && n.suits(k) {
+				return true
+			}
+		}
 	}
+	return false
 }
 
 // grantOperations are the operations of the grant that is to be made.
@@ -281,11 +280,7 @@ func (r *request) grantOperations() []string {
 	if r.grant == nil {
 		return nil
 	}
-	names := make([]string, len(r.grant.Operations))
-	for i, op := range r.grant.Operations {
-		names[i] = string(op)
-	}
-	return names
+	return texts(r.grant.Operations)
 }
 
 // A ListGrantsInput says which grants to list: those that match all that is given.

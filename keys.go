@@ -24,28 +24,62 @@ const maxDescription = 8192
 
 // KeyMetadata describes a key.
 type KeyMetadata struct {
-	AccountID            string
-	KeyID                string // the bare id
-	ARN                  string
-	CreationDate         time.Time
-	Enabled              bool // exactly when KeyState is Enabled
-	Description          string
-	KeyUsage             KeyUsage
-	KeyState             KeyState
-	DeletionDate         time.Time // when a key in PendingDeletion goes; zero in any other state
-	Origin               Origin
-	KeyManager           KeyManager
-	KeySpec              KeySpec
-	EncryptionAlgorithms []Algorithm
+	AccountID    string
+	KeyID        string // the bare id
+	ARN          string
+	CreationDate time.Time
+	Enabled      bool // exactly when KeyState is Enabled
+	Description  string
+	KeyUsage     KeyUsage
+	KeyState     KeyState
+	DeletionDate time.Time // when a key in PendingDeletion goes; zero in any other state
+	Origin       Origin
+	KeyManager   KeyManager
+	KeySpec      KeySpec
+	KeyAlgorithms
 	MultiRegion          bool
-	CurrentKeyMaterialID string // 64 hex digits
+	CurrentKeyMaterialID string // 64 hex digits, of a symmetric encryption key; else empty
+}
+
+// KeyAlgorithms are the algorithms that a key can be used with. The list of its usage is filled.
+type KeyAlgorithms struct {
+	EncryptionAlgorithms    []Algorithm
+	SigningAlgorithms       []Algorithm
+	MacAlgorithms           []Algorithm
+	KeyAgreementAlgorithms  []Algorithm
+	EncapsulationAlgorithms []Algorithm
+}
+
+// list is the list of a usage, and what AWS KMS calls it.
+func (l *KeyAlgorithms) list(usage KeyUsage) (name string, list *[]Algorithm) {
+	switch usage {
+	case SignVerify:
+		return "signingAlgorithms", &l.SigningAlgorithms
+	case GenerateVerifyMac:
+		return "macAlgorithms", &l.MacAlgorithms
+	case KeyAgreement:
+		return "keyAgreementAlgorithms", &l.KeyAgreementAlgorithms
+	case EncapsulateDecapsulate:
+		return "encapsulationAlgorithms", &l.EncapsulationAlgorithms
+	default:
+		return "encryptionAlgorithms", &l.EncryptionAlgorithms
+	}
+}
+
+func (k *key) algorithmLists() (l KeyAlgorithms) {
+	_, list := l.list(k.usage)
+	*list = slices.Clone(k.algorithms)
+	return l
 }
 
 func (k *key) metadata(account string) KeyMetadata {
 	m := KeyMetadata{
 		AccountID: account, KeyID: k.id.String(), ARN: k.arn, CreationDate: unixTime(k.created), Enabled: k.state == Enabled, Description: k.description,
 		KeyUsage: k.usage, KeyState: k.state, Origin: k.origin, KeyManager: cmp.Or(k.manager, ManagerCustomer), KeySpec: k.spec,
-		EncryptionAlgorithms: slices.Clone(specifications[k.spec][k.usage]), MultiRegion: k.id.multiRegion, CurrentKeyMaterialID: k.current.String(),
+		KeyAlgorithms: k.algorithmLists(), MultiRegion: k.id.multiRegion,
+	}
+	if k.kind == symmetricKind {
+		m.CurrentKeyMaterialID = k.current.String()
 	}
 	if k.state == PendingDeletion {
 		m.DeletionDate = unixTime(k.deletion.date)
@@ -70,8 +104,8 @@ func (r *keyRecord) isDeleted(now int64) bool {
 type CreateKeyInput struct {
 	Description string // up to 8192 characters
 	KeySpec     KeySpec
-	KeyUsage    KeyUsage
-	Policy      string // a key policy; empty for the default one, see [Keyring.DefaultPolicy]
+	KeyUsage    KeyUsage // which any other spec than SymmetricDefault needs
+	Policy      string   // a key policy; empty for the default one, see [Keyring.DefaultPolicy]
 	Tags        []Tag
 
 	// BypassPolicyLockoutSafetyCheck stores a policy that would not let the caller change it again.
@@ -95,7 +129,10 @@ var opCreateKey = operation{
 }
 
 // CreateKey creates a key. It needs kms:CreateKey, and kms:TagResource if there are tags, neither of which a key policy can give. A policy that is malformed, or
-// under which the caller could not change it, is [ErrMalformedPolicy]; bad tags are [ErrTag].
+// under which the caller could not change it, is [ErrMalformedPolicy]; bad tags are [ErrTag]; a spec that cannot be had, or not in a program that is confined to Go's
+// FIPS module, is [ErrUnsupportedOperation].
+//
+// A fresh RSA key takes a while to find, from a tenth of a second to several: ctx can end that.
 func (c *Client) CreateKey(ctx context.Context, in CreateKeyInput) (KeyMetadata, error) {
 	req := request{details: &details{description: in.Description, spec: in.KeySpec, usage: in.KeyUsage, origin: OriginAWSKMS, policy: in.Policy,
 		tags: slices.Clone(in.Tags), bypass: in.BypassPolicyLockoutSafetyCheck}}
@@ -108,6 +145,8 @@ func (c *Client) CreateKey(ctx context.Context, in CreateKeyInput) (KeyMetadata,
 	if len(in.Tags) > 0 {
 		op = &opCreateTaggedKey
 	}
+	var raw []byte // found once, however often others change the totals meanwhile
+	defer func() { clear(raw) }()
 	return do(ctx, c, op, &req, func(ctx context.Context, a admitted) (KeyMetadata, error) {
 		core := a.client.c
 		id := core.newKeyID()
@@ -120,12 +159,20 @@ func (c *Client) CreateKey(ctx context.Context, in CreateKeyInput) (KeyMetadata,
 		if err != nil {
 			return KeyMetadata{}, err
 		}
+		k := core.newKey(r)
+		if err := k.refusal(""); err != nil || a.client.dryRun {
+			return KeyMetadata{}, err
+		}
+		if raw == nil {
+			if raw, err = core.generate(ctx, k.specification); err != nil {
+				return KeyMetadata{}, err
+			}
+		}
 		b := a.batch()
-		m, err := core.addVersion(b, r, a.now, "", [32]byte{})
+		m, err := core.addVersion(b, r, raw, a.now, "", [32]byte{})
 		if err != nil {
 			return KeyMetadata{}, err
 		}
-		k := &key{keyRecord: r, arn: core.ring.keyARN(id)}
 		meta := k.metadata(core.ring.account)
 		a.addResource(k)
 		a.respondKey(meta)
@@ -148,27 +195,36 @@ func (in *CreateKeyInput) check(req *request) error {
 	if in.Policy != "" {
 		v.policy("policy", in.Policy)
 	}
-	usages, ok := specifications[req.spec]
-	if !ok {
-		v.add("keySpec", printable(string(req.spec)), "satisfy enum value set: [SYMMETRIC_DEFAULT]")
-	} else if _, ok := usages[req.usage]; !ok {
-		v.add("keyUsage", printable(string(req.usage)), "satisfy enum value set: [ENCRYPT_DECRYPT]")
+	checkEnum(&v, "keySpec", req.spec, specs(func(*specification) bool { return true }))
+	if req.usage != "" {
+		checkEnum(&v, "keyUsage", req.usage, keyUsages)
 	}
 	v.tags(in.Tags)
 	if err := v.err(); err != nil {
 		return err
+	}
+	if req.usage == "" {
+		return faultf(ErrValidation, "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.")
+	}
+	if _, ok := req.spec.specification().usages[req.usage]; !ok {
+		return faultf(ErrValidation, "KeyUsage %s is not compatible with KeySpec %s", req.usage, req.spec)
 	}
 	return checkTags(in.Tags)
 }
 
 // respondKey says in the event what key was made.
 func (a admitted) respondKey(m KeyMetadata) {
-	a.respond(slog.GroupAttrs("keyMetadata",
+	algorithms, list := m.list(m.KeyUsage)
+	attrs := []slog.Attr{
 		slog.String("aWSAccountId", m.AccountID), slog.String("keyId", m.KeyID), slog.String("arn", m.ARN), slog.Time("creationDate", m.CreationDate),
 		slog.Bool("enabled", m.Enabled), slog.String("description", m.Description), slog.String("keyUsage", string(m.KeyUsage)),
 		slog.String("keyState", string(m.KeyState)), slog.String("origin", string(m.Origin)), slog.String("keyManager", string(m.KeyManager)),
 		slog.String("customerMasterKeySpec", string(m.KeySpec)), slog.String("keySpec", string(m.KeySpec)), slog.Bool("multiRegion", m.MultiRegion),
-		slog.String("currentKeyMaterialId", m.CurrentKeyMaterialID)))
+		slog.Any(algorithms, texts(*list))}
+	if m.CurrentKeyMaterialID != "" {
+		attrs = append(attrs, slog.String("currentKeyMaterialId", m.CurrentKeyMaterialID))
+	}
+	a.respond(slog.GroupAttrs("keyMetadata", attrs...))
 }
 
 var opDescribeKey = operation{

@@ -19,7 +19,7 @@ func TestCreateAndDescribe(t *testing.T) {
 	want := kms.KeyMetadata{
 		AccountID: "111122223333", KeyID: meta.KeyID, ARN: "arn:aws:kms:eu-central-1:111122223333:key/" + meta.KeyID, CreationDate: epoch, Enabled: true,
 		Description: "orders", KeyUsage: kms.EncryptDecrypt, KeyState: kms.Enabled, Origin: kms.OriginAWSKMS, KeyManager: kms.ManagerCustomer,
-		KeySpec: kms.SymmetricDefault, EncryptionAlgorithms: []kms.Algorithm{kms.AlgorithmSymmetricDefault}, CurrentKeyMaterialID: meta.CurrentKeyMaterialID,
+		KeySpec: kms.SymmetricDefault, KeyAlgorithms: kms.KeyAlgorithms{EncryptionAlgorithms: []kms.Algorithm{kms.AlgorithmSymmetricDefault}}, CurrentKeyMaterialID: meta.CurrentKeyMaterialID,
 	}
 	if diff := cmp.Diff(want, meta); diff != "" || len(meta.CurrentKeyMaterialID) != 64 || len(meta.KeyID) != 36 {
 		t.Errorf("CreateKey (-want +got):\n%s", diff)
@@ -45,8 +45,11 @@ func TestCreateKeyRefuses(t *testing.T) {
 		code    kms.Code
 		message string
 	}{
-		"spec":          {kms.CreateKeyInput{KeySpec: "RSA_1"}, kms.ErrValidation, "Value 'RSA_1' at 'keySpec' failed to satisfy constraint: Member must satisfy enum value set: [SYMMETRIC_DEFAULT]"},
-		"usage":         {kms.CreateKeyInput{KeyUsage: "SIGN_VERIFY"}, kms.ErrValidation, "'keyUsage'"},
+		"spec":          {kms.CreateKeyInput{KeySpec: "RSA_1"}, kms.ErrValidation, "Value 'RSA_1' at 'keySpec' failed to satisfy constraint: Member must satisfy enum value set: [SYMMETRIC_DEFAULT, RSA_2048, "},
+		"usage":         {kms.CreateKeyInput{KeyUsage: "SIGN"}, kms.ErrValidation, "'keyUsage' failed to satisfy constraint: Member must satisfy enum value set: [SIGN_VERIFY, "},
+		"other usage":   {kms.CreateKeyInput{KeyUsage: "SIGN_VERIFY"}, kms.ErrValidation, "KeyUsage SIGN_VERIFY is not compatible with KeySpec SYMMETRIC_DEFAULT"},
+		"no usage":      {kms.CreateKeyInput{KeySpec: "HMAC_256"}, kms.ErrValidation, "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys."},
+		"SM2":           {kms.CreateKeyInput{KeySpec: "SM2", KeyUsage: "SIGN_VERIFY"}, kms.ErrUnsupportedOperation, "Key spec SM2 is not supported."},
 		"description":   {kms.CreateKeyInput{Description: strings.Repeat("ü", 8193)}, kms.ErrValidation, "'description' failed to satisfy constraint: Member must have length less than or equal to 8192"},
 		"bad UTF-8":     {kms.CreateKeyInput{Description: "\xff"}, kms.ErrValidation, "'description'"},
 		"duplicate tag": {kms.CreateKeyInput{Tags: []kms.Tag{{"a", "1"}, {"a", "2"}}}, kms.ErrTag, "Duplicate tag keys"},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -189,7 +190,10 @@ type core struct {
 	removed   *cache.Cache[grantID, struct{}] // grants that this process has seen go
 	usages    usages
 	flights   flights
-	calls     sync.Pool // of *call
+
+	generating chan struct{} // holds one for each key pair that is being generated and takes long
+
+	calls sync.Pool // of *call
 
 	maintenance maintenance
 }
@@ -249,6 +253,7 @@ func Open(ctx context.Context, cfg Config) (*Keyring, error) {
 		removed:   cache.New[grantID, struct{}](leastSightings),
 		flights:   flights{running: make(map[keyID]*flight)},
 	}
+	c.generating = make(chan struct{}, runtime.GOMAXPROCS(0))
 	c.usages.init(max(cfg.CacheSize, mostUsages))
 	c.seen.init(max(4*cfg.CacheSize, leastSightings))
 	c.sealing.Store(ring.sealing)

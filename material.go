@@ -15,13 +15,13 @@ import (
 	"sync/atomic"
 
 	"github.com/claviger/kms/internal/cache"
+	"github.com/claviger/kms/internal/keypair"
 	"github.com/claviger/kms/internal/record"
 	"github.com/claviger/kms/internal/secret"
 	"github.com/claviger/kms/keystore"
 )
 
 const (
-	materialLen    = 32
 	materialIDInfo = "claviger/material-id/v1"
 	versionInfo    = "claviger/version/v1"
 
@@ -36,29 +36,39 @@ type materialPrefix [materialPrefixLen]byte
 
 func (m materialID) prefix() materialPrefix { return materialPrefix(m[:materialPrefixLen]) }
 
-// A material is one version of a key's material, opened. It never changes. Its secret is wiped when nothing refers to the material any more, and every use of
-// it ends with runtime.KeepAlive.
+// A material is one version of a key's material, opened: bytes, or a key pair. It never changes. The bytes are wiped when nothing refers to the material any more, and
+// every use of them ends with runtime.KeepAlive. A key pair cannot be wiped.
 type material struct {
 	key    keyID
 	id     materialID
-	text   string // the id in hex
+	text   string // the id in hex, of symmetric encryption keys: nobody is told of another's
 	number uint64
 	secret secret.Bytes
+	pair   keypair.Private
 
 	sealing atomic.Pointer[sealer]                            // see encrypt.go
 	opening atomic.Pointer[cache.Cache[messageSalt, *opener]] // nil until something was decrypted
 }
 
-// newMaterial takes ownership of raw.
-func newMaterial(k keyID, number uint64, raw []byte) (*material, error) {
-	if len(raw) != materialLen || isZero(raw) {
+// newMaterial takes ownership of raw, which is the bytes, or the private key in PKCS#8.
+func newMaterial(s *specification, k keyID, number uint64, raw []byte) (*material, error) {
+	if s.pair == nil && (len(raw) != s.length || isZero(raw)) {
 		return nil, errors.New("kms: key material of the wrong length, or all zero")
 	}
 	id, err := deriveMaterialID(k, raw)
 	if err != nil {
 		return nil, err
 	}
-	m := &material{key: k, id: id, text: id.String(), number: number, secret: secret.New(raw)}
+	m := &material{key: k, id: id, number: number}
+	if s.pair != nil {
+		defer clear(raw)
+		m.pair, err = s.pair.ParsePrivate(raw)
+		return m, err
+	}
+	if s.kind == symmetricKind {
+		m.text = id.String()
+	}
+	m.secret = secret.New(raw)
 	runtime.AddCleanup(m, func(raw []byte) { clear(raw) }, raw)
 	return m, nil
 }
@@ -125,7 +135,7 @@ func (c *core) currentMaterial(ctx context.Context, k *key) (*material, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := c.openMaterial(ctx, k.id, sealed, k.current[:])
+	m, err := c.openMaterial(ctx, k, sealed, k.current[:])
 	if err != nil {
 		return nil, err
 	}
@@ -173,41 +183,97 @@ func (c *core) readMaterial(ctx context.Context, k *key, prefix []byte) (*materi
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
-	return c.openMaterial(ctx, k.id, found[0], prefix)
+	return c.openMaterial(ctx, k, found[0], prefix)
 }
 
 // openMaterial opens the sealed record of a version and checks that it is what its name says.
-func (c *core) openMaterial(ctx context.Context, id keyID, sealed keystore.Record, prefix []byte) (*material, error) {
+func (c *core) openMaterial(ctx context.Context, k *key, sealed keystore.Record, prefix []byte) (*material, error) {
 	var r versionRecord
 	_, plain, err := c.open(ctx, kindVersion, sealed.Name, sealed, &r)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(plain)
-	m, err := newMaterial(id, r.number, bytes.Clone(r.material))
-	if err != nil || m.id != r.id || sealed.Name != versionItem(id, r.id) || !bytes.HasPrefix(r.id[:], prefix) {
+	m, err := newMaterial(k.specification, k.id, r.number, bytes.Clone(r.material))
+	if err != nil || m.id != r.id || sealed.Name != versionItem(k.id, r.id) || !bytes.HasPrefix(r.id[:], prefix) {
 		return nil, errDamagedItem(sealed.Name)
 	}
 	return m, nil
 }
 
-// addVersion puts a new current version of a key into a batch and into the record. previous is the digest of the version before it.
-func (c *core) addVersion(b *batch, r *keyRecord, now int64, kind RotationType, previous [32]byte) (*material, error) {
-	raw := make([]byte, materialLen)
-	rand.Read(raw)
-	m, err := newMaterial(r.id, r.versions+1, raw)
+// generate returns fresh material for a key, as it is stored. The caller clears it.
+func (c *core) generate(ctx context.Context, s *specification) ([]byte, error) {
+	if s.length > 0 {
+		raw := make([]byte, s.length)
+		rand.Read(raw)
+		return raw, nil
+	}
+	pair, err := c.generatePair(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return pair.MarshalPKCS8()
+}
+
+// generatePair returns a fresh key pair. What takes long is done beside the caller, who can go away: it is then thrown away, and Close waits for it. As many as there
+// are processors are made at once.
+func (c *core) generatePair(ctx context.Context, s *specification) (keypair.Private, error) {
+	if err := s.refusal(""); err != nil {
+		return nil, err
+	}
+	if !s.pair.Slow() {
+		return s.pair.Generate()
+	}
+	select {
+	case c.generating <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	var pair keypair.Private
+	var err error
+	done := make(chan struct{})
+	c.gate.hold()
+	go func() {
+		defer c.gate.leave()
+		defer func() { <-c.generating }()
+		pair, err = s.pair.Generate()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return pair, err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// addVersion puts a new current version of a key into a batch and into the record. raw is its material, as generate returns it, and stays the caller's; previous is the
+// digest of the version before it.
+func (c *core) addVersion(b *batch, r *keyRecord, raw []byte, now int64, kind RotationType, previous [32]byte) (*material, error) {
+	m, err := newMaterial(r.spec.specification(), r.id, r.versions+1, bytes.Clone(raw))
 	if err != nil {
 		return nil, err
 	}
 	r.current, r.versions = m.id, m.number
-	err = m.secret.Use(func(raw []byte) error {
-		b.put(kindVersion, versionItem(r.id, m.id), source{}, &versionRecord{
-			number: m.number, id: m.id, material: raw, created: now, rotation: kind, previous: previous,
-		})
-		return nil
+	b.put(kindVersion, versionItem(r.id, m.id), source{}, &versionRecord{
+		number: m.number, id: m.id, material: raw, created: now, rotation: kind, previous: previous,
 	})
 	b.put(kindIndex, indexItem(r.id, m.number), source{}, &indexRecord{id: m.id, created: now, rotation: kind})
-	return m, err
+	return m, nil
+}
+
+// rotateMaterial puts fresh material of a key into a batch and into its next record, after the version that is the newest.
+func (c *core) rotateMaterial(ctx context.Context, b *batch, next *keyRecord, now int64, kind RotationType) (*material, error) {
+	previous, err := c.lastDigest(ctx, next)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := c.generate(ctx, next.spec.specification())
+	if err != nil {
+		return nil, err
+	}
+	defer clear(raw)
+	return c.addVersion(b, next, raw, now, kind, previous)
 }
 
 // digest chains a version to all before it, so that whoever walks the chain notices one that was taken out.

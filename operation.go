@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/claviger/kms/audit"
+	"github.com/claviger/kms/internal/keypair"
 	"github.com/claviger/kms/keystore"
 	"github.com/claviger/kms/policy"
 )
@@ -25,6 +26,7 @@ type operation struct {
 	needs    []need
 	contexts [2]string                        // what the encryption contexts of its references are called
 	params   func(r *request, e *audit.Event) // adds what the caller asked, for the record
+	fits     func(r *request, k *key) error   // whether the data suits the first need's key; nil if any does
 }
 
 // operations are all rows. It is filled when the package begins, since rows and what they run refer to each other.
@@ -35,7 +37,8 @@ func init() {
 		&opCancelKeyDeletion, &opCreateAlias, &opCreateGrant, &opCreateKey, &opCreateTaggedKey, &opDecrypt, &opDeleteAlias, &opDescribeKey, &opDisableKey,
 		&opDisableKeyRotation, &opEnableKey, &opEnableKeyRotation, &opEncrypt, &opGenerateDataKey, &opGenerateDataKeyWithoutPlaintext, &opGenerateRandom,
 		&opGetKeyPolicy, &opGetKeyRotationStatus, &opListAliases, &opListGrants, &opListKeyAliases, &opListKeyPolicies, &opListKeyRotations, &opListKeys,
-		&opListResourceTags, &opListRetirableGrants, &opNeedsReEncrypt, &opPutKeyPolicy, &opReEncrypt, &opRetireGrant, &opRevokeGrant, &opRotateKeyOnDemand,
+		&opListResourceTags, &opListRetirableGrants, &opSign, &opVerify, &opGetPublicKey, &opGenerateMac, &opVerifyMac, &opDeriveSharedSecret, &opEncapsulate, &opDecapsulate,
+		&opGenerateDataKeyPair, &opGenerateDataKeyPairWithoutPlaintext, &opNeedsReEncrypt, &opPutKeyPolicy, &opReEncrypt, &opRetireGrant, &opRevokeGrant, &opRotateKeyOnDemand,
 		&opScheduleKeyDeletion, &opTagResource, &opUntagResource, &opUpdateAlias, &opUpdateKeyDescription,
 	}
 }
@@ -49,13 +52,17 @@ func (op *operation) asksOfKey(action string) bool {
 
 // A need is one permission on one resource. All needs of an operation must be met.
 type need struct {
-	action    string // "kms:Encrypt"
-	on        subject
-	ref       int      // onKey, onNamedKey: which of the request's references names the key
-	forms     refForms // onKey
-	states    states
-	usage     KeyUsage // "" if any
-	rotatable bool     // only a kind of key that can rotate
+	action string // "kms:Encrypt"
+	on     subject
+	ref    int      // onKey, onNamedKey: which of the request's references names the key
+	forms  refForms // onKey
+	states states
+
+	usage      KeyUsage  // "" if any
+	algorithm  Algorithm // that the usage goes by; "" if the request says it
+	made       bool      // it is the key that made a ciphertext: one of another usage is the wrong one
+	asymmetric bool      // only a kind of key that has a public key
+	rotatable  bool      // only a kind of key that can rotate
 }
 
 // A subject is what a permission is asked for.
@@ -120,7 +127,11 @@ type details struct {
 	spec        KeySpec
 	usage       KeyUsage
 	origin      Origin
-	window      int // days
+	messageType MessageType
+	pairSpec    KeySpec
+	publicKey   []byte         // of somebody else
+	peer        keypair.Public // publicKey, when it was read
+	window      int            // days
 	period      time.Duration
 	all         bool   // IncludeKeyMaterial
 	grant       *Grant // that is to be made
@@ -359,9 +370,14 @@ func (cl *call) admit(ctx context.Context, again bool) (admitted, error) {
 	for i := range cl.op.needs {
 		cl.index = i
 		if k := cl.keys[i]; k != nil {
-			if err := cl.op.needs[i].check(k, cl.op); err != nil {
+			if err := cl.op.needs[i].check(k, cl.op, &cl.req); err != nil {
 				return admitted{}, err
 			}
+		}
+	}
+	if cl.op.fits != nil {
+		if err := cl.op.fits(&cl.req, cl.keys[0]); err != nil {
+			return admitted{}, err
 		}
 	}
 	if cl.client.dryRun && cl.op.crypto {
@@ -609,8 +625,21 @@ func (cl *call) denied(action, resource, why string) error {
 	return faultf(ErrAccessDenied, "User: %s is not authorized to perform: %s on resource: %s %s", who, action, resource, why)
 }
 
+// uses is the algorithm that a request goes by; "" if it does not use the key.
+func (n *need) uses(r *request) Algorithm { return cmp.Or(n.algorithm, r.algo[n.ref]) }
+
+// suits reports whether a key is of the kind for a need, whatever the request.
+func (n *need) suits(k *key) bool {
+	switch {
+	case n.usage != "" && n.usage != k.usage, n.algorithm != "" && !slices.Contains(k.algorithms, n.algorithm), n.asymmetric && k.kind != asymmetricKind,
+		n.rotatable && (k.kind != symmetricKind || k.origin != OriginAWSKMS):
+		return false
+	}
+	return true
+}
+
 // check looks at a key's state and kind.
-func (n *need) check(k *key, op *operation) error {
+func (n *need) check(k *key, op *operation, r *request) error {
 	if n.states&stateBit(k.state) == 0 {
 		switch {
 		case n.states == inPendingDeletion:
@@ -623,13 +652,23 @@ func (n *need) check(k *key, op *operation) error {
 			return faultf(ErrInvalidState, "%s is in a state that does not permit it.", k.arn)
 		}
 	}
-	if n.usage != "" && n.usage != k.usage {
-		return faultf(ErrInvalidKeyUsage, "%s key usage is %s which is not valid for %s.", k.arn, k.usage, op.name)
-	}
-	if n.rotatable && (k.spec != SymmetricDefault || k.origin != OriginAWSKMS) {
+	switch algorithm := n.uses(r); {
+	case n.usage == "" && n.suits(k):
+		if n.asymmetric {
+			return k.refusal("")
+		}
+		return nil
+	case n.usage == "":
 		return faultf(ErrUnsupportedOperation, "")
+	case n.usage != k.usage && n.made:
+		return errIncorrectKey
+	case n.usage != k.usage:
+		return faultf(ErrInvalidKeyUsage, "%s key usage is %s which is not valid for %s.", k.arn, k.usage, op.name)
+	case !slices.Contains(k.algorithms, algorithm):
+		return faultf(ErrInvalidKeyUsage, "Algorithm %s is incompatible with key spec %s.", algorithm, k.spec)
+	default:
+		return k.refusal(algorithm)
 	}
-	return nil
 }
 
 // finish records the outcome, and returns the error for the caller.

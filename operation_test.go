@@ -32,7 +32,8 @@ type world struct {
 	now        atomic.Int64 // added to the runtime's clock
 	nowPanics  atomic.Bool
 	key, other KeyMetadata
-	ciphertext []byte // under key
+	ciphertext []byte // under key, or if that does not encrypt, under other
+	proof      []byte // what a key of another usage is tried with: a signature of the canary, its MAC, a public key, a ciphertext
 	grant      CreateGrantResult
 }
 
@@ -49,6 +50,12 @@ const canary = "canary-plaintext-7f3a9c"
 const everyone = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*"}]}`
 
 func newWorld(t *testing.T, options ...func(*Config)) *world {
+	t.Helper()
+	return new(step).world(t, options...)
+}
+
+// world is one whose key is of the kind that the step is about.
+func (s *step) world(t *testing.T, options ...func(*Config)) *world {
 	t.Helper()
 	w := &world{t: t, store: &faultyStore{Store: memory.New()}, sink: new(faultySink)}
 	root, err := newEphemeralRoot()
@@ -67,15 +74,37 @@ func newWorld(t *testing.T, options ...func(*Config)) *world {
 	w.ring, err = Open(t.Context(), cfg)
 	w.must(err)
 	t.Cleanup(func() { w.nowPanics.Store(false); w.ring.Close() })
-	w.key, err = w.ring.CreateKey(t.Context(), CreateKeyInput{Policy: everyone, Tags: []Tag{{"team", "a"}, {"stage", "test"}}})
+	w.key, err = w.ring.CreateKey(t.Context(), CreateKeyInput{Policy: everyone, Tags: []Tag{{"team", "a"}, {"stage", "test"}}, KeySpec: s.spec, KeyUsage: s.usage})
 	w.must(err)
 	w.other, err = w.ring.CreateKey(t.Context(), CreateKeyInput{Policy: everyone})
 	w.must(err)
 	w.must(w.ring.CreateAlias(t.Context(), worldAlias, w.key.ARN))
-	out, err := w.ring.Encrypt(t.Context(), w.key.ARN, []byte(canary), nil)
+	encrypting, grant := w.key, worldGrant
+	switch s.usage {
+	case SignVerify:
+		res, err := w.ring.Sign(t.Context(), w.key.ARN, Raw([]byte(canary)), AlgorithmECDSASHA256)
+		w.must(err)
+		w.proof = res.Signature
+	case GenerateVerifyMac:
+		res, err := w.ring.GenerateMac(t.Context(), w.key.ARN, []byte(canary), AlgorithmHMACSHA256)
+		w.must(err)
+		w.proof = res.Mac
+	case KeyAgreement:
+		pair, err := w.ring.GenerateDataKeyPairWithoutPlaintext(t.Context(), w.other.ARN, s.spec, nil)
+		w.must(err)
+		w.proof = pair.PublicKey
+	case EncapsulateDecapsulate:
+		res, err := w.ring.Encapsulate(t.Context(), w.key.ARN)
+		w.must(err)
+		w.proof = res.Ciphertext
+	}
+	if w.key.KeyUsage != EncryptDecrypt {
+		encrypting, grant.Operations = w.other, []GrantOperation{GrantDescribeKey}
+	}
+	out, err := w.ring.Encrypt(t.Context(), encrypting.ARN, []byte(canary), nil)
 	w.must(err)
 	w.ciphertext = out.Ciphertext
-	w.grant, err = w.ring.CreateGrant(t.Context(), w.key.ARN, worldGrant)
+	w.grant, err = w.ring.CreateGrant(t.Context(), w.key.ARN, grant)
 	w.must(err)
 	w.sink.Reset()
 	return w
@@ -145,6 +174,9 @@ type step struct {
 	missing  Code // what an unknown key answers
 	changes  bool
 	enabled  Code // what an enabled key answers; for CancelKeyDeletion only
+
+	spec  KeySpec // of the key that it is tried on; "" is symmetric
+	usage KeyUsage
 }
 
 // collect ranges over a list to its end.
@@ -351,6 +383,46 @@ var steps = []step{
 		disabled: ErrDisabled, pending: ErrInvalidState, call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
 			return c.GenerateDataKeyWithoutPlaintext(ctx, ref, RandomBytes(7), nil)
 		}},
+	{method: "GenerateDataKeyPair", name: "GenerateDataKeyPair", action: "kms:GenerateDataKeyPair", missing: ErrNotFound, disabled: ErrDisabled, pending: ErrInvalidState,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return c.GenerateDataKeyPair(ctx, ref, ECCNISTP256, nil)
+		}},
+	{method: "GenerateDataKeyPairWithoutPlaintext", name: "GenerateDataKeyPairWithoutPlaintext", action: "kms:GenerateDataKeyPairWithoutPlaintext", missing: ErrNotFound,
+		disabled: ErrDisabled, pending: ErrInvalidState, call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return c.GenerateDataKeyPairWithoutPlaintext(ctx, ref, ECCNISTEdwards25519, nil)
+		}},
+	{method: "Sign", name: "Sign", action: "kms:Sign", missing: ErrNotFound, disabled: ErrDisabled, pending: ErrInvalidState, spec: ECCNISTP256, usage: SignVerify,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return c.Sign(ctx, ref, Raw([]byte(canary)), AlgorithmECDSASHA256)
+		}},
+	{method: "Verify", name: "Verify", action: "kms:Verify", missing: ErrNotFound, disabled: ErrDisabled, pending: ErrInvalidState, spec: ECCNISTP256, usage: SignVerify,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return none(c.Verify(ctx, ref, Raw([]byte(canary)), w.proof, AlgorithmECDSASHA256))
+		}},
+	{method: "GetPublicKey", name: "GetPublicKey", action: "kms:GetPublicKey", missing: ErrNotFound, pending: ErrInvalidState, spec: ECCNISTP256, usage: SignVerify,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return c.GetPublicKey(ctx, ref)
+		}},
+	{method: "GenerateMac", name: "GenerateMac", action: "kms:GenerateMac", missing: ErrNotFound, disabled: ErrDisabled, pending: ErrInvalidState, spec: HMAC256, usage: GenerateVerifyMac,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return c.GenerateMac(ctx, ref, []byte(canary), AlgorithmHMACSHA256)
+		}},
+	{method: "VerifyMac", name: "VerifyMac", action: "kms:VerifyMac", missing: ErrNotFound, disabled: ErrDisabled, pending: ErrInvalidState, spec: HMAC256, usage: GenerateVerifyMac,
+		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return none(c.VerifyMac(ctx, ref, []byte(canary), w.proof, AlgorithmHMACSHA256))
+		}},
+	{method: "DeriveSharedSecret", name: "DeriveSharedSecret", action: "kms:DeriveSharedSecret", missing: ErrNotFound, disabled: ErrDisabled, pending: ErrInvalidState,
+		spec: ECCNISTP384, usage: KeyAgreement, call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return c.DeriveSharedSecret(ctx, ref, w.proof)
+		}},
+	{method: "Encapsulate", name: "Encapsulate", action: "kms:Encapsulate", missing: ErrNotFound, disabled: ErrDisabled, pending: ErrInvalidState,
+		spec: MLKEM768, usage: EncapsulateDecapsulate, call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return c.Encapsulate(ctx, ref)
+		}},
+	{method: "Decapsulate", name: "Decapsulate", action: "kms:Decapsulate", missing: ErrNotFound, disabled: ErrDisabled, pending: ErrInvalidState,
+		spec: MLKEM768, usage: EncapsulateDecapsulate, call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
+			return c.Decapsulate(ctx, ref, w.proof)
+		}},
 	{method: "GenerateRandom", name: "GenerateRandom", call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
 		b, err := c.GenerateRandom(ctx, 8)
 		if err != nil && b == nil {
@@ -486,7 +558,7 @@ func TestWalk(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Run("allowed", func(t *testing.T) {
-				w := newWorld(t)
+				w := s.world(t)
 				before := w.snapshot()
 				w.expect(t, s, w.ring.root, w.key.ARN, s.enabled)
 				if s.changes && s.enabled == "" && s.method != "EnableKey" && s.method != "DisableKeyRotation" && maps.Equal(before, w.snapshot()) {
@@ -498,17 +570,17 @@ func TestWalk(t *testing.T) {
 			})
 			t.Run("denied by policy", func(t *testing.T) {
 				if s.action == "" {
-					w := newWorld(t) // no key policy has a say: only the root user may
+					w := s.world(t) // no key policy has a say: only the root user may
 					w.expect(t, s, w.ring.As(Role("app")), w.key.ARN, ErrAccessDenied)
 					return
 				}
-				w := newWorld(t)
+				w := s.world(t)
 				deny := strings.TrimSuffix(everyone, "]}") + fmt.Sprintf(`,{"Effect":"Deny","Principal":"*","Action":%q,"Resource":"*"}]}`, s.action)
 				w.must(w.ring.PutKeyPolicy(t.Context(), w.key.ARN, PutKeyPolicyInput{Policy: deny, BypassPolicyLockoutSafetyCheck: true}))
 				w.expect(t, s, w.ring.root, w.key.ARN, ErrAccessDenied)
 			})
 			t.Run("stranger", func(t *testing.T) {
-				w := newWorld(t)
+				w := s.world(t)
 				w.must(w.ring.PutKeyPolicy(t.Context(), w.key.ARN, PutKeyPolicyInput{Policy: w.ring.c.ring.defaultPolicy()}))
 				for _, caller := range []Caller{Role("stranger"), User("stranger"), Service("stranger.amazonaws.com"), {}} {
 					w.expect(t, s, w.ring.As(caller), w.key.ARN, ErrAccessDenied)
@@ -518,29 +590,29 @@ func TestWalk(t *testing.T) {
 				w.expect(t, s, w.ring.As(Role("stranger")), w.key.ARN, ErrAccessDenied)
 			})
 			t.Run("disabled", func(t *testing.T) {
-				w := newWorld(t)
+				w := s.world(t)
 				w.must(w.ring.DisableKey(t.Context(), w.key.ARN))
 				w.expect(t, s, w.ring.root, w.key.ARN, s.disabled)
 			})
 			t.Run("pending deletion", func(t *testing.T) {
-				w := newWorld(t)
+				w := s.world(t)
 				_, err := w.ring.ScheduleKeyDeletion(t.Context(), w.key.ARN, 7)
 				w.must(err)
 				w.expect(t, s, w.ring.root, w.key.ARN, s.pending)
 			})
 			t.Run("past its deletion date", func(t *testing.T) {
-				w := newWorld(t)
+				w := s.world(t)
 				_, err := w.ring.ScheduleKeyDeletion(t.Context(), w.key.ARN, 7)
 				w.must(err)
 				w.now.Store(int64(7 * Day))
 				w.expect(t, s, w.ring.root, w.key.ARN, s.missing)
 			})
 			t.Run("unknown key", func(t *testing.T) {
-				w := newWorld(t)
+				w := s.world(t)
 				w.expect(t, s, w.ring.root, unknown, s.missing)
 			})
 			t.Run("grant token", func(t *testing.T) {
-				w := newWorld(t)
+				w := s.world(t)
 				want := s.enabled
 				if slices.ContainsFunc(tokenTakers, func(op *operation) bool { return op.name == s.name }) {
 					want = ErrInvalidGrantToken
@@ -548,7 +620,7 @@ func TestWalk(t *testing.T) {
 				w.expect(t, s, w.ring.WithGrantTokens("not ours"), w.key.ARN, want)
 			})
 			t.Run("dry run", func(t *testing.T) {
-				w := newWorld(t)
+				w := s.world(t)
 				want := ErrDryRun
 				if s.enabled != "" {
 					want = s.enabled
@@ -557,7 +629,7 @@ func TestWalk(t *testing.T) {
 				w.expect(t, s, w.ring.As(Caller{}).DryRun(), w.key.ARN, ErrAccessDenied)
 			})
 			t.Run("refusing sink", func(t *testing.T) {
-				w := newWorld(t)
+				w := s.world(t)
 				w.sink.refuses.Store(true)
 				before := w.snapshot()
 				res, err := s.call(t.Context(), w.ring.root, w, w.key.ARN)
@@ -579,7 +651,7 @@ func TestWalk(t *testing.T) {
 				}
 			})
 			t.Run("panic", func(t *testing.T) {
-				w := newWorld(t)
+				w := s.world(t)
 				panics := func() (v any) {
 					defer func() { v = recover() }()
 					_, _ = s.call(t.Context(), w.ring.root, w, w.key.ARN)
@@ -606,7 +678,7 @@ func TestWalk(t *testing.T) {
 				w.expect(t, s, w.ring.root, w.key.ARN, s.enabled) // nothing is left in the way
 			})
 			t.Run("cancelled", func(t *testing.T) {
-				w := newWorld(t)
+				w := s.world(t)
 				ctx, cancel := context.WithCancel(t.Context())
 				cancel()
 				before := w.snapshot()
@@ -620,7 +692,7 @@ func TestWalk(t *testing.T) {
 				w.expectEvent(t, s, ErrDependencyTimeout)
 			})
 			t.Run("closed", func(t *testing.T) {
-				w := newWorld(t)
+				w := s.world(t)
 				w.must(w.ring.Close())
 				if _, err := s.call(t.Context(), w.ring.root, w, w.key.ARN); s.action != "kms:ReEncryptTo" && !errors.Is(err, ErrServiceUnavailable) {
 					t.Errorf("%v, want ErrServiceUnavailable", err)
@@ -631,18 +703,19 @@ func TestWalk(t *testing.T) {
 }
 
 // tokenTakers are the operations that take grant tokens, as operations.md has them.
-var tokenTakers = []*operation{&opEncrypt, &opDecrypt, &opReEncrypt, &opGenerateDataKey, &opGenerateDataKeyWithoutPlaintext, &opDescribeKey, &opNeedsReEncrypt, &opCreateGrant}
+var tokenTakers = []*operation{&opEncrypt, &opDecrypt, &opReEncrypt, &opGenerateDataKey, &opGenerateDataKeyWithoutPlaintext, &opDescribeKey, &opNeedsReEncrypt, &opCreateGrant,
+	&opSign, &opVerify, &opGetPublicKey, &opGenerateMac, &opVerifyMac, &opDeriveSharedSecret, &opEncapsulate, &opDecapsulate, &opGenerateDataKeyPair, &opGenerateDataKeyPairWithoutPlaintext}
 
 func TestUsageAndKindAreChecked(t *testing.T) {
-	k := &key{keyRecord: &keyRecord{spec: "HMAC_256", usage: "GENERATE_VERIFY_MAC", origin: OriginAWSKMS, state: Enabled}, arn: "arn:k"}
-	if err := opEncrypt.needs[0].check(k, &opEncrypt); !errors.Is(wrap("", "", err), ErrInvalidKeyUsage) {
+	k := newWorld(t).ring.c.newKey(&keyRecord{spec: HMAC256, usage: GenerateVerifyMac, origin: OriginAWSKMS, state: Enabled})
+	if err := opEncrypt.needs[0].check(k, &opEncrypt, new(request)); !errors.Is(wrap("", "", err), ErrInvalidKeyUsage) {
 		t.Errorf("Encrypt with a MAC key: %v", err)
 	}
-	if err := opRotateKeyOnDemand.needs[0].check(k, &opRotateKeyOnDemand); !errors.Is(wrap("", "", err), ErrUnsupportedOperation) {
+	if err := opRotateKeyOnDemand.needs[0].check(k, &opRotateKeyOnDemand, new(request)); !errors.Is(wrap("", "", err), ErrUnsupportedOperation) {
 		t.Errorf("rotation of a MAC key: %v", err)
 	}
 	k.state = "Unheard"
-	if err := opDescribeKey.needs[0].check(k, &opDescribeKey); !errors.Is(wrap("", "", err), ErrInvalidState) {
+	if err := opDescribeKey.needs[0].check(k, &opDescribeKey, new(request)); !errors.Is(wrap("", "", err), ErrInvalidState) {
 		t.Errorf("a state that is not known: %v", err)
 	}
 	if stateBit(policyStateUnknown) != 0 {

@@ -55,8 +55,8 @@ func TestRememberedPermissions(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", published.text, err)
 		}
-		k := &key{keyRecord: &keyRecord{id: core.newKeyID(), spec: SymmetricDefault, usage: EncryptDecrypt, origin: OriginAWSKMS}, document: doc}
-		k.arn = ring.c.ring.keyARN(k.id)
+		k := core.newKey(&keyRecord{id: core.newKeyID(), spec: SymmetricDefault, usage: EncryptDecrypt, origin: OriginAWSKMS})
+		k.document = doc
 		for i := range 12 {
 			client := ring.As(published.by) // made anew each time
 			if i%4 == 3 {

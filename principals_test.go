@@ -83,7 +83,7 @@ func TestEveryOperationByEveryPrincipal(t *testing.T) {
 				if byGrant && tc.name == "foreign user with both sides" {
 					tc.want = ErrAccessDenied
 				}
-				w := newWorld(t, func(c *Config) { c.Identities = everybody })
+				w := s.world(t, func(c *Config) { c.Identities = everybody })
 				for _, key := range []KeyMetadata{w.key, w.other} {
 					w.must(w.ring.PutKeyPolicy(t.Context(), key.ARN, PutKeyPolicyInput{Policy: tc.policy}))
 				}
@@ -110,7 +110,7 @@ func TestForeignAccountsLearnNothing(t *testing.T) {
 			answers := map[string][]string{}
 			for _, who := range []Caller{User("allowed").InAccount(abroad), User("idle").InAccount(abroad), Root().InAccount(abroad), Service("logs.amazonaws.com")} {
 				for _, state := range []string{"enabled", "disabled", "pending", "unknown"} {
-					w := newWorld(t, func(c *Config) { c.Identities = newOffice(t) })
+					w := s.world(t, func(c *Config) { c.Identities = newOffice(t) })
 					ref := w.key.ARN
 					switch state {
 					case "disabled":
@@ -151,7 +151,7 @@ func TestRevokedGrantees(t *testing.T) {
 			continue
 		}
 		t.Run(s.method+" "+s.action, func(t *testing.T) {
-			w := newWorld(t)
+			w := s.world(t)
 			for _, key := range []KeyMetadata{w.key, w.other} {
 				w.must(w.ring.PutKeyPolicy(t.Context(), key.ARN, PutKeyPolicyInput{Policy: openToOwner}))
 			}

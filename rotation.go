@@ -70,11 +70,7 @@ func (c *core) rotate(ctx context.Context, k *key, now int64) (*key, error) {
 	next := k.clone()
 	next.scheduleRotation(now)
 	b := c.batch(now)
-	previous, err := c.lastDigest(ctx, next)
-	if err != nil {
-		return nil, err
-	}
-	m, err := c.addVersion(b, next, now, RotationAutomatic, previous)
+	m, err := c.rotateMaterial(ctx, b, next, now, RotationAutomatic)
 	if err != nil {
 		return nil, err
 	}
@@ -213,12 +209,8 @@ func (c *Client) RotateKeyOnDemand(ctx context.Context, ref string) (keyARN stri
 		}
 		next := k.clone()
 		next.rotation.onDemand++
-		previous, err := a.client.c.lastDigest(ctx, next)
-		if err != nil {
-			return "", err
-		}
 		b := a.batch()
-		m, err := a.client.c.addVersion(b, next, a.now, RotationOnDemand, previous)
+		m, err := a.client.c.rotateMaterial(ctx, b, next, a.now, RotationOnDemand)
 		if err != nil {
 			return "", err
 		}

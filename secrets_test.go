@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/ecdsa"
 	"crypto/fips140"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/gob"
@@ -471,6 +473,14 @@ func secretsOf(w *world) canaries {
 			_, _, err := w.ring.c.open(context.Background(), kindVersion, item.Name, item, &r)
 			w.must(err)
 			found["material "+rest] = bytes.Clone(r.material)
+			switch pair, _ := x509.ParsePKCS8PrivateKey(r.material); pair := pair.(type) { // whose secret part may turn up alone
+			case *ecdsa.PrivateKey:
+				found["private key "+rest] = sure(pair.Bytes())
+			default:
+				if n := len(r.material) - 64; n > 0 { // the seed of ML-KEM
+					found["private key "+rest] = bytes.Clone(r.material[n:])
+				}
+			}
 		}
 	}
 	if len(found) < 6 {
@@ -533,7 +543,7 @@ func TestNoSecretTurnsUp(t *testing.T) {
 }
 
 func tryForSecrets(t *testing.T, s *step, p plight) {
-	w := newWorld(t)
+	w := s.world(t)
 	broken := &brokenStore{Store: w.store}
 	w.ring.c.vault.store = broken
 	var trail bytes.Buffer
@@ -568,8 +578,15 @@ func tryForSecrets(t *testing.T, s *step, p plight) {
 	if w.ring.c.gate.state.Load() < closed {
 		secrets.add(secretsOf(w)) // with what the operation made
 	}
-	if dk, ok := res.(DataKey); ok {
-		secrets.add(canaries{"the data key": bytes.Clone(dk.Plaintext())})
+	switch res := res.(type) {
+	case DataKey:
+		secrets.add(canaries{"the data key": bytes.Clone(res.Plaintext())})
+	case DataKeyPair:
+		secrets.add(canaries{"the data key pair's private key": bytes.Clone(res.PrivateKey())})
+	case SharedSecret:
+		secrets.add(canaries{"the shared secret": bytes.Clone(res.Secret())})
+	case EncapsulateResult:
+		secrets.add(canaries{"the encapsulated secret": bytes.Clone(res.Secret())})
 	}
 	secrets.look(t, "result", res, &res)
 	if report, ok := res.(CheckReport); ok {

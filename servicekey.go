@@ -66,11 +66,16 @@ func (c *core) createServiceKey(ctx context.Context, alias, text string, now int
 	}
 	b := c.batch(now)
 	b.put(kindAlias, alias, from, &aliasRecord{target: r.id, created: now, updated: now})
-	m, err := c.addVersion(b, r, now, "", [32]byte{})
+	raw, err := c.generate(ctx, r.spec.specification())
 	if err != nil {
 		return nil, err
 	}
-	k := &key{keyRecord: r, arn: c.ring.keyARN(r.id)}
+	defer clear(raw)
+	m, err := c.addVersion(b, r, raw, now, "", [32]byte{})
+	if err != nil {
+		return nil, err
+	}
+	k := c.newKey(r)
 	event := c.keyEvent("CreateKey", now, k, slog.String("aliasName", alias), slog.String("keyManager", string(r.manager)))
 	snapshots, err := c.writeEvent(ctx, b, event, append([]keyChange{{next: r, material: m}}, changes...)...)
 	if err != nil {

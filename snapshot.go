@@ -19,11 +19,19 @@ import (
 // snapshot. Nothing reachable from it is wiped while somebody may hold it.
 type key struct {
 	*keyRecord
-	arn       string
-	from      source
-	document  *policy.Document // the policy, compiled
-	materials *materials       // shared by the snapshots of the key
-	allowed   permissions      // what document allows whatever the rest of a request
+	*specification
+	algorithms []Algorithm // of its usage
+	arn        string
+	from       source
+	document   *policy.Document // the policy, compiled
+	materials  *materials       // shared by the snapshots of the key
+	allowed    permissions      // what document allows whatever the rest of a request
+}
+
+// newKey is a key with what follows from its record.
+func (c *core) newKey(r *keyRecord) *key {
+	s := r.spec.specification()
+	return &key{keyRecord: r, specification: s, algorithms: s.usages[r.usage], arn: c.ring.keyARN(r.id)}
 }
 
 func keyItem(id keyID) string { return kindKey + "/" + id.String() }
@@ -271,7 +279,8 @@ func (c *core) snapshot(r *keyRecord, from source) (*key, error) {
 	if err != nil {
 		return nil, &Problem{keyItem(r.id), "its policy is none that this version understands", errBody}
 	}
-	k := &key{keyRecord: r, arn: c.ring.keyARN(r.id), from: from, document: doc}
+	k := c.newKey(r)
+	k.from, k.document = from, doc
 	if s, ok := c.keys.Get(r.id); ok {
 		if v := s.newest(); v != nil {
 			k.materials = v.key.materials

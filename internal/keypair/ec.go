@@ -90,6 +90,8 @@ type ecPublic struct{ key *ecdsa.PublicKey }
 
 func (p ecPublic) MarshalSPKI() ([]byte, error) { return x509.MarshalPKIXPublicKey(p.key) }
 
+func (p ecPublic) Key() crypto.PublicKey { return p.key }
+
 func (p ecPublic) Verify(digest, signature []byte, opts crypto.SignerOpts) error {
 	if !opts.HashFunc().Available() {
 		return ErrOptions

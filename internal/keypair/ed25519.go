@@ -61,6 +61,8 @@ type edPublic struct{ key ed25519.PublicKey }
 
 func (p *edPublic) MarshalSPKI() ([]byte, error) { return x509.MarshalPKIXPublicKey(p.key) }
 
+func (p *edPublic) Key() crypto.PublicKey { return p.key }
+
 func (p *edPublic) Verify(message, signature []byte, opts crypto.SignerOpts) error {
 	how, ok := opts.(*ed25519.Options)
 	switch {

@@ -44,6 +44,9 @@ type Private interface {
 // A Public is a public key: a [Verifier], an [Encrypter] or an [Encapsulator], or two of them.
 type Public interface {
 	MarshalSPKI() ([]byte, error)
+
+	// Key is the key as the package that knows its kind has it.
+	Key() crypto.PublicKey
 }
 
 // A Signer signs a message with fresh randomness, or if the scheme has none, without. opts says how, as for the standard library's signers: a digest of that hash for
@@ -70,9 +73,6 @@ type Decrypter interface {
 type Encrypter interface {
 	Public
 	Encrypt(plaintext []byte, hash crypto.Hash) ([]byte, error)
-
-	// MaxPlaintext is how many bytes can be encrypted with a hash.
-	MaxPlaintext(hash crypto.Hash) int
 }
 
 // An Agreer agrees on a shared secret with the owner of another public key of the same kind.

@@ -76,6 +76,8 @@ type mldsaPublic struct{ key *mldsa.PublicKey }
 
 func (p mldsaPublic) MarshalSPKI() ([]byte, error) { return x509.MarshalPKIXPublicKey(p.key) }
 
+func (p mldsaPublic) Key() crypto.PublicKey { return p.key }
+
 func (p mldsaPublic) Verify(message, signature []byte, opts crypto.SignerOpts) error {
 	var err error
 	switch opts.HashFunc() {

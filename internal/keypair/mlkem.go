@@ -111,6 +111,8 @@ func (p mlkemPublic) MarshalSPKI() ([]byte, error) {
 	return marshalPublicInfo(p.kind.oid, nil, p.key.Bytes())
 }
 
+func (p mlkemPublic) Key() crypto.PublicKey { return p.key }
+
 func (p mlkemPublic) Encapsulate() (secret, ciphertext []byte, err error) {
 	secret, ciphertext = p.key.Encapsulate()
 	return secret, ciphertext, nil

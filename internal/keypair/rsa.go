@@ -91,6 +91,8 @@ type rsaPublic struct{ key *rsa.PublicKey }
 
 func (p rsaPublic) MarshalSPKI() ([]byte, error) { return x509.MarshalPKIXPublicKey(p.key) }
 
+func (p rsaPublic) Key() crypto.PublicKey { return p.key }
+
 func (p rsaPublic) Verify(digest, signature []byte, opts crypto.SignerOpts) error {
 	var err error
 	switch opts := opts.(type) {
@@ -113,5 +115,3 @@ func (p rsaPublic) Verify(digest, signature []byte, opts crypto.SignerOpts) erro
 func (p rsaPublic) Encrypt(plaintext []byte, hash crypto.Hash) ([]byte, error) {
 	return rsa.EncryptOAEP(hash.New(), rand.Reader, p.key, plaintext, nil)
 }
-
-func (p rsaPublic) MaxPlaintext(hash crypto.Hash) int { return p.key.Size() - 2*hash.Size() - 2 }

@@ -126,6 +126,8 @@ func (p k1Public) MarshalSPKI() ([]byte, error) {
 	return marshalPublicInfo(oidECPublicKey, oidSecp256k1, p.key.SerializeUncompressed())
 }
 
+func (p k1Public) Key() crypto.PublicKey { return p.key.ToECDSA() }
+
 func (p k1Public) Verify(digest, signature []byte, opts crypto.SignerOpts) error {
 	if !opts.HashFunc().Available() {
 		return ErrOptions

@@ -1,0 +1,197 @@
+package kms
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+
+	"github.com/claviger/kms/audit"
+	"github.com/claviger/kms/internal/keypair"
+)
+
+// A MessageType says what is given to be signed.
+type MessageType string
+
+// Message types.
+const (
+	MessageRaw        MessageType = "RAW"         // the message itself
+	MessageDigest     MessageType = "DIGEST"      // its hash
+	MessageExternalMu MessageType = "EXTERNAL_MU" // its representative μ (FIPS 204, algorithm 7, line 6)
+)
+
+// A Message is what [Client.Sign] signs. Its zero value has no bytes, and is refused.
+type Message struct {
+	Type  MessageType // "" is MessageRaw
+	Bytes []byte
+}
+
+// Raw is a message of 1 to 4096 bytes, which the keyring hashes as the algorithm wants it.
+func Raw(message []byte) Message { return Message{MessageRaw, message} }
+
+// Digest is the hash of a message, as long as the algorithm's hash: for what is longer than 4096 bytes, or must not be shown. Ed25519ph takes the SHA-512 hash, and
+// signs it as its message: an Ed25519ph elsewhere is given the digest in place of the message to verify. ED25519_SHA_512 and ML-DSA take no digest.
+func Digest(digest []byte) Message { return Message{MessageDigest, digest} }
+
+// ExternalMu is the 64 bytes that stand for a message in ML-DSA: SHAKE256(SHAKE256(public key, 64) || 0x00 || 0x00 || message, 64), of the public key as FIPS 204
+// encodes it.
+func ExternalMu(mu []byte) Message { return Message{MessageExternalMu, mu} }
+
+// Limits of messages and of what authenticates them, in bytes.
+const (
+	maxMessage   = 4096
+	maxSignature = 6144
+)
+
+// messageDetails are the details of a request to sign.
+var messageDetails = map[MessageType]*details{
+	MessageRaw: {messageType: MessageRaw}, MessageDigest: {messageType: MessageDigest}, MessageExternalMu: {messageType: MessageExternalMu},
+}
+
+var messageTypes = []MessageType{MessageRaw, MessageDigest, MessageExternalMu}
+
+// message makes the request to sign a message, or to verify it, and says how that is done.
+func (v *violations) message(ref string, m Message, a Algorithm) (req request, how signing) {
+	setDefault(&m.Type, MessageRaw)
+	req = request{refs: [2]string{ref}, algo: [2]Algorithm{a}, details: messageDetails[m.Type]}
+	v.ref("keyId", ref)
+	v.length("message", len(m.Bytes), 1, maxMessage)
+	checkEnum(v, "messageType", m.Type, messageTypes)
+	checkEnum(v, "signingAlgorithm", a, algorithms[SignVerify])
+	if req.invalid = v.err(); req.invalid != nil {
+		return req, how
+	}
+	how, ok := schemes[a].messages[m.Type]
+	switch {
+	case !ok:
+		req.invalid = faultf(ErrValidation, "MessageType %s is not compatible with algorithm %s.", m.Type, a)
+	case how.length != 0 && len(m.Bytes) != how.length && m.Type == MessageExternalMu:
+		req.invalid = faultf(ErrValidation, "External mu is invalid length for algorithm %s.", a)
+	case how.length != 0 && len(m.Bytes) != how.length:
+		req.invalid = faultf(ErrValidation, "Digest is invalid length for algorithm %s.", a)
+	}
+	return req, how
+}
+
+// prepare returns what the key signs: the hash of the message, or a copy. Ed25519 reads its message twice, and if it changed in between, the signature would give the
+// key away.
+func (a admitted) prepare(how *signing, message []byte) []byte {
+	if how.hash == 0 {
+		a.buffer = append(a.buffer[:0], message...)
+		return a.buffer
+	}
+	h := how.hash.New()
+	h.Write(message)
+	return h.Sum(nil)
+}
+
+func messageParams(r *request, e *audit.Event) {
+	keyParam(r, e)
+	e.Request = append(e.Request, slog.String("messageType", string(r.messageType)), slog.String("signingAlgorithm", string(r.algo[0])))
+}
+
+// A SignResult is what Sign returns.
+type SignResult struct {
+	Signature []byte
+	KeyARN    string
+	Algorithm Algorithm
+}
+
+func (r SignResult) withhold() { clear(r.Signature) }
+
+var opSign = operation{
+	name: "Sign", across: true, crypto: true, tokens: true, params: messageParams,
+	needs: []need{{action: "kms:Sign", states: inEnabled, usage: SignVerify}},
+}
+
+// Sign signs a message under a key. RSA signatures are as long as the modulus, ECDSA's are in DER, Ed25519's have 64 bytes and ML-DSA's 2420, 3309 or 4627. ECDSA, PSS and
+// ML-DSA signatures of one message differ each time.
+//
+// An algorithm that is not one of the key's is [ErrInvalidKeyUsage]; a digest of the wrong length, or a type of message that the algorithm does not take, is
+// [ErrValidation].
+func (c *Client) Sign(ctx context.Context, ref string, message Message, algorithm Algorithm) (SignResult, error) {
+	var v violations
+	req, how := v.message(ref, message, algorithm)
+	return do(ctx, c, &opSign, &req, func(ctx context.Context, a admitted) (SignResult, error) {
+		k := a.keys[0]
+		m, err := a.client.c.currentMaterial(ctx, k)
+		if err != nil {
+			return SignResult{}, err
+		}
+		signature, err := m.pair.(keypair.Signer).Sign(a.prepare(&how, message.Bytes), how.opts)
+		return SignResult{Signature: signature, KeyARN: k.arn, Algorithm: a.req.algo[0]}, unusable(err)
+	})
+}
+
+var errInvalidSignature error = &fault{code: ErrInvalidSignature}
+
+var opVerify = operation{
+	name: "Verify", across: true, crypto: true, tokens: true, params: messageParams,
+	needs: []need{{action: "kms:Verify", states: inEnabled, usage: SignVerify}},
+}
+
+// Verify returns nil if signature is one of message under a key, by that algorithm. If it is not, that is [ErrInvalidSignature]; there is no other answer. A message that
+// was signed raw verifies by its digest or its μ as well, and the other way round, but for Ed25519. Go 1.27 brings an ML-DSA that does not verify a μ: built with it,
+// that is [ErrUnsupportedOperation].
+func (c *Client) Verify(ctx context.Context, ref string, message Message, signature []byte, algorithm Algorithm) error {
+	var v violations
+	v.length("signature", len(signature), 1, maxSignature)
+	req, how := v.message(ref, message, algorithm)
+	_, err := do(ctx, c, &opVerify, &req, func(ctx context.Context, a admitted) (struct{}, error) {
+		m, err := a.client.c.currentMaterial(ctx, a.keys[0])
+		if err != nil {
+			return struct{}{}, err
+		}
+		switch err = m.pair.Public().(keypair.Verifier).Verify(a.prepare(&how, message.Bytes), signature, how.opts); {
+		case errors.Is(err, keypair.ErrSignature):
+			return struct{}{}, errInvalidSignature
+		case errors.Is(err, keypair.ErrExternalMu):
+			return struct{}{}, faultf(ErrUnsupportedOperation, "This build verifies ML-DSA signatures of messages, and not of an external mu.")
+		default:
+			return struct{}{}, unusable(err)
+		}
+	})
+	return err
+}
+
+// A PublicKey is the public half of an asymmetric key.
+type PublicKey struct {
+	DER      []byte // X.509 SubjectPublicKeyInfo (RFC 5280, section 4.1)
+	KeyARN   string
+	KeySpec  KeySpec
+	KeyUsage KeyUsage
+	KeyAlgorithms
+}
+
+// Parse returns the public key as a value: *[rsa.PublicKey], *[ecdsa.PublicKey], [ed25519.PublicKey], a public key of filippo.io/mldsa for ML-DSA, and a
+// [crypto.Encapsulator] for ML-KEM.
+func (p PublicKey) Parse() (crypto.PublicKey, error) {
+	s := p.KeySpec.specification()
+	if s.pair == nil {
+		return x509.ParsePKIXPublicKey(p.DER)
+	}
+	public, err := s.pair.ParsePublic(p.DER)
+	if err != nil {
+		return nil, err
+	}
+	return public.Key(), nil
+}
+
+var opGetPublicKey = operation{
+	name: "GetPublicKey", across: true, tokens: true, params: keyParam,
+	needs: []need{{action: "kms:GetPublicKey", states: inEnabled | inDisabled, asymmetric: true}},
+}
+
+// GetPublicKey returns the public half of an asymmetric key, also of one that is disabled. Of a key that has none it is [ErrUnsupportedOperation].
+func (c *Client) GetPublicKey(ctx context.Context, ref string) (PublicKey, error) {
+	return do(ctx, c, &opGetPublicKey, refRequest(ref), func(ctx context.Context, a admitted) (PublicKey, error) {
+		k := a.keys[0]
+		m, err := a.client.c.currentMaterial(ctx, k)
+		if err != nil {
+			return PublicKey{}, err
+		}
+		der, err := m.pair.Public().MarshalSPKI()
+		return PublicKey{DER: der, KeyARN: k.arn, KeySpec: k.spec, KeyUsage: k.usage, KeyAlgorithms: k.algorithmLists()}, unusable(err)
+	})
+}

@@ -4,11 +4,9 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"log/slog"
-	"sync/atomic"
 
 	"github.com/claviger/kms/internal/secret"
 )
@@ -267,46 +265,4 @@ func (a admitted) dataKeyPair(ctx context.Context) (private []byte, res Encrypte
 		return nil, res, err
 	}
 	return private, EncryptedDataKeyPair{PrivateKeyCiphertext: out, PublicKey: public, KeyPairSpec: a.req.pairSpec, KeyARN: a.keys[0].arn, KeyMaterialID: m.text}, nil
-}
-
-// AEAD returns the key that ref names as a Tink AEAD that acts for this client: it satisfies tink.AEADWithContext. Each call is an Encrypt or a Decrypt with its
-// admission and its audit record. Associated data becomes the encryption context "associatedData", in hex, as Tink's AWS KMS client has it; none is no context.
-// Plaintexts have 1 to 4096 bytes, and associated data up to 4089. Where ref is an alias, the AEAD keeps to the key that it meant at the first Encrypt.
-func (c *Client) AEAD(ref string) *AEAD { return &AEAD{client: c, ref: ref} }
-
-// An AEAD is a key as a Tink AEAD; see [Client.AEAD]. It is safe for concurrent use.
-type AEAD struct {
-	client *Client
-	ref    string
-	arn    atomic.Pointer[string] // of the key, once it is known
-}
-
-func (a *AEAD) key() string {
-	if arn := a.arn.Load(); arn != nil {
-		return *arn
-	}
-	return a.ref
-}
-
-func tinkContext(associatedData []byte) EncryptionContext {
-	if len(associatedData) == 0 {
-		return nil
-	}
-	return EncryptionContext{"associatedData": hex.EncodeToString(associatedData)}
-}
-
-// EncryptWithContext encrypts plaintext under the key.
-func (a *AEAD) EncryptWithContext(ctx context.Context, plaintext, associatedData []byte) ([]byte, error) {
-	res, err := a.client.Encrypt(ctx, a.key(), plaintext, tinkContext(associatedData))
-	if err != nil {
-		return nil, err
-	}
-	a.arn.CompareAndSwap(nil, &res.KeyARN)
-	return res.Ciphertext, nil
-}
-
-// DecryptWithContext decrypts what EncryptWithContext returned, and nothing that another key encrypted.
-func (a *AEAD) DecryptWithContext(ctx context.Context, ciphertext, associatedData []byte) ([]byte, error) {
-	res, err := a.client.Decrypt(ctx, ciphertext, tinkContext(associatedData), WithKey(a.key()))
-	return res.Plaintext, err
 }

@@ -435,7 +435,7 @@ var steps = []step{
 // reviewed are the exported methods that are no operation. A line is added here only for a method that uses no key, or uses it through an operation.
 var reviewed = []string{
 	"Format", "LogValue", // print
-	"WithGrantTokens", "DryRun", "AEAD", // views and adapters: what they return goes through the path
+	"WithGrantTokens", "DryRun", "AEAD", "Signer", "Decrypter", "KeyExchanger", "Decapsulator", // views and adapters: what they return goes through the path
 	"As", "ID", "AccountID", "Region", "Partition", "Close", "Maintain", "Check", "ChangeRoots", "RotateDomainKey", "Recount", "DefaultPolicy", "PrincipalARN", "Simulate", "WhoCan", "ServiceKey", "ViaService", "Question", // of the Keyring
 }
 

@@ -173,6 +173,9 @@ func TestExternalMu(t *testing.T) {
 		h.Write([]byte{0, 0})
 		h.Write(message)
 		h.Read(mu)
+		if got, err := Mu(key.public.key, message); err != nil || !bytes.Equal(got, mu) {
+			t.Errorf("%s: μ is %x, %v, want %x", name, got, err, mu)
+		}
 		plain, err := key.Sign(message, crypto.Hash(0))
 		if err != nil {
 			t.Fatal(err)

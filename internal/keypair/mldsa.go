@@ -2,7 +2,9 @@ package keypair
 
 import (
 	"crypto"
+	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha3"
 	"errors"
 
 	"filippo.io/mldsa"
@@ -22,6 +24,33 @@ const ExternalMu = mldsacrypto.MLDSAMu
 
 // ErrExternalMu says that this build verifies messages, and not what stands for them.
 var ErrExternalMu = errors.New("keypair: this build cannot verify an external μ")
+
+// Mu is μ of a message of any length under a public key of ML-DSA, with an empty context: SHAKE256(SHAKE256(key, 64) || 0 || 0 || message, 64).
+func Mu(key crypto.PublicKey, message []byte) ([]byte, error) {
+	public, ok := key.(*mldsa.PublicKey)
+	if !ok {
+		return nil, errPublic
+	}
+	tr := sha3.SumSHAKE256(public.Bytes(), 64)
+	h := sha3.NewSHAKE256()
+	h.Write(tr)
+	h.Write([]byte{0, 0}) // of a message, not of its hash; and no context
+	h.Write(message)
+	mu := make([]byte, 64)
+	h.Read(mu)
+	return mu, nil
+}
+
+// HasContext reports whether options ask for a context, which no signature of a key has.
+func HasContext(opts crypto.SignerOpts) bool {
+	switch opts := opts.(type) {
+	case *ed25519.Options:
+		return opts != nil && opts.Context != ""
+	case *mldsa.Options:
+		return opts != nil && opts.Context != ""
+	}
+	return false
+}
 
 type mldsaKind struct{ parameters mldsa.Parameters }
 

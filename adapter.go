@@ -1,0 +1,302 @@
+package kms
+
+import (
+	"cmp"
+	"context"
+	"crypto"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/claviger/kms/internal/keypair"
+)
+
+// Keys as what other packages take for keys: the interfaces of Go's standard library and of Tink. Each of their calls is an operation, with its admission and its audit
+// record, and the private key stays where it is.
+
+// adapterTimeout bounds a call of an interface that takes no context.
+const adapterTimeout = 30 * time.Second
+
+// A held is the key that an adapter keeps to, whatever becomes of the alias that it was found by.
+type held struct {
+	client *Client
+	ctx    context.Context
+	key    PublicKey
+	public crypto.PublicKey
+}
+
+// hold finds a key that op can use.
+func (c *Client) hold(ctx context.Context, ref string, usage KeyUsage, op *operation) (held, error) {
+	key, err := c.GetPublicKey(ctx, ref)
+	if err != nil {
+		return held{}, err
+	}
+	if key.KeyUsage != usage {
+		return held{}, wrap(opGetPublicKey.name, key.KeyARN, faultf(ErrInvalidKeyUsage, "%s key usage is %s which is not valid for %s.", key.KeyARN, key.KeyUsage, op.name))
+	}
+	public, err := key.Parse()
+	if err != nil {
+		return held{}, wrap(opGetPublicKey.name, key.KeyARN, unusable(err))
+	}
+	return held{client: c, ctx: context.WithoutCancel(ctx), key: key, public: public}, nil
+}
+
+// begin bounds a call.
+func (h *held) begin() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(h.ctx, adapterTimeout)
+}
+
+// KeyARN returns the ARN of the key.
+func (h *held) KeyARN() string { return h.key.KeyARN }
+
+// Public returns the public key, as [PublicKey.Parse] does.
+func (h *held) Public() crypto.PublicKey { return h.public }
+
+// A Signer is a key as a [crypto.Signer] and a [crypto.MessageSigner]; see [Client.Signer]. It is safe for concurrent use.
+type Signer struct{ held }
+
+// Signer returns the key that ref names as a signer that acts for this client, for x509.CreateCertificate, for TLS certificates and for tokens. It needs
+// kms:GetPublicKey once, and kms:Sign for each signature. Where ref is an alias, the signer keeps to the key that it means now. ctx is for finding the key; see
+// [Signer.WithContext] for signing.
+func (c *Client) Signer(ctx context.Context, ref string) (*Signer, error) {
+	h, err := c.hold(ctx, ref, SignVerify, &opSign)
+	if err != nil {
+		return nil, err
+	}
+	return &Signer{h}, nil
+}
+
+// WithContext returns a copy of the signer that signs under ctx. Without it a signature takes at most 30 seconds, and so it does where ctx does not end before.
+func (s *Signer) WithContext(ctx context.Context) *Signer {
+	v := *s
+	v.ctx = ctx
+	return &v
+}
+
+// Sign signs a digest, or with Ed25519 and ML-DSA and opts without a hash, a message. It uses no random source but the keyring's own. What the key's algorithms cannot do
+// is an error that says so: another hash than SHA-256, SHA-384 or SHA-512 with RSA, and than the curve's with ECDSA; another salt than one as long as the hash with PSS,
+// where [rsa.PSSSaltLengthAuto] leaves it to the key; Ed25519ph, since AWS KMS hashes the digest once more; a context. Ed25519 signs up to 4096 bytes, ML-DSA any number,
+// those beyond 4096 by their μ.
+func (s *Signer) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	m, algorithm, err := s.scheme(digest, opts)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := s.begin()
+	defer cancel()
+	res, err := s.client.Sign(ctx, s.key.KeyARN, m, algorithm)
+	return res.Signature, err
+}
+
+// SignMessage signs a message of any length, which is hashed here if opts say by what; else it is [Signer.Sign].
+func (s *Signer) SignMessage(r io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if hash := hashOf(opts); hash.Available() {
+		h := hash.New()
+		h.Write(message)
+		message = h.Sum(nil)
+	}
+	return s.Sign(r, message, opts)
+}
+
+func hashOf(opts crypto.SignerOpts) crypto.Hash {
+	if opts == nil {
+		return 0
+	}
+	return opts.HashFunc()
+}
+
+// scheme is the message and the algorithm that opts mean.
+func (s *Signer) scheme(digest []byte, opts crypto.SignerOpts) (Message, Algorithm, error) {
+	if keypair.HasContext(opts) {
+		return Message{}, "", errors.New("kms: a key signs without a context")
+	}
+	hash := hashOf(opts)
+	salted, isPSS := opts.(*rsa.PSSOptions)
+	if isPSS && salted.SaltLength != rsa.PSSSaltLengthAuto && salted.SaltLength != rsa.PSSSaltLengthEqualsHash && salted.SaltLength != hash.Size() {
+		return Message{}, "", errors.New("kms: a key signs by PSS with a salt as long as the hash")
+	}
+	for _, a := range s.key.SigningAlgorithms {
+		for _, kind := range messageTypes {
+			how, ok := schemes[a].messages[kind]
+			if _, salts := how.opts.(*rsa.PSSOptions); !ok || how.opts.HashFunc() != hash || kind == MessageRaw && hash != 0 || a == AlgorithmED25519PHSHA512 || salts != isPSS {
+				continue
+			}
+			if a == AlgorithmMLDSASHAKE256 && kind == MessageRaw && len(digest) > maxMessage {
+				mu, err := keypair.Mu(s.public, digest)
+				return ExternalMu(mu), a, err
+			}
+			return Message{kind, digest}, a, nil
+		}
+	}
+	return Message{}, "", fmt.Errorf("kms: a key of %s does not sign with %v in that way", s.key.KeySpec, hash)
+}
+
+// A Decrypter is an RSA key as a [crypto.Decrypter]; see [Client.Decrypter]. It is safe for concurrent use.
+type Decrypter struct{ held }
+
+// Decrypter returns the RSA key that ref names as a decrypter that acts for this client. It needs kms:GetPublicKey once, and kms:Decrypt for each ciphertext. Where ref
+// is an alias, the decrypter keeps to the key that it means now.
+func (c *Client) Decrypter(ctx context.Context, ref string) (*Decrypter, error) {
+	h, err := c.hold(ctx, ref, EncryptDecrypt, &opDecrypt)
+	if err != nil {
+		return nil, err
+	}
+	return &Decrypter{h}, nil
+}
+
+// WithContext returns a copy of the decrypter that decrypts under ctx; see [Signer.WithContext].
+func (d *Decrypter) WithContext(ctx context.Context) *Decrypter {
+	v := *d
+	v.ctx = ctx
+	return &v
+}
+
+// Decrypt decrypts by OAEP. opts must be [*rsa.OAEPOptions] with SHA-1 or SHA-256, the same hash for the mask, and no label: a key decrypts by nothing else.
+func (d *Decrypter) Decrypt(_ io.Reader, ciphertext []byte, opts crypto.DecrypterOpts) ([]byte, error) {
+	o, ok := opts.(*rsa.OAEPOptions)
+	if !ok {
+		return nil, errors.New("kms: a key decrypts by OAEP only: opts must be *rsa.OAEPOptions")
+	}
+	if len(o.Label) > 0 || cmp.Or(o.MGFHash, o.Hash) != o.Hash {
+		return nil, errors.New("kms: a key decrypts by OAEP without a label, and with one hash")
+	}
+	i := slices.IndexFunc(d.key.EncryptionAlgorithms, func(a Algorithm) bool { return schemes[a].hash == o.Hash })
+	if i < 0 {
+		return nil, fmt.Errorf("kms: a key does not decrypt with %v", o.Hash)
+	}
+	ctx, cancel := d.begin()
+	defer cancel()
+	res, err := d.client.Decrypt(ctx, ciphertext, nil, WithKey(d.key.KeyARN), WithAlgorithm(d.key.EncryptionAlgorithms[i]))
+	return res.Plaintext, err
+}
+
+// A KeyExchanger is a key on a NIST curve as an [ecdh.KeyExchanger]; see [Client.KeyExchanger]. It is safe for concurrent use.
+type KeyExchanger struct {
+	held
+	exchange *ecdh.PublicKey
+}
+
+// KeyExchanger returns the key that ref names as one that agrees on secrets for this client. It needs kms:GetPublicKey once, and kms:DeriveSharedSecret for each secret.
+// Where ref is an alias, it keeps to the key that the alias means now.
+func (c *Client) KeyExchanger(ctx context.Context, ref string) (*KeyExchanger, error) {
+	h, err := c.hold(ctx, ref, KeyAgreement, &opDeriveSharedSecret)
+	if err != nil {
+		return nil, err
+	}
+	exchange, err := h.public.(*ecdsa.PublicKey).ECDH() // the spec of every key for agreement is a curve of the standard library's
+	if err != nil {
+		return nil, wrap(opGetPublicKey.name, h.key.KeyARN, unusable(err))
+	}
+	return &KeyExchanger{h, exchange}, nil
+}
+
+// WithContext returns a copy that agrees under ctx; see [Signer.WithContext].
+func (x *KeyExchanger) WithContext(ctx context.Context) *KeyExchanger {
+	v := *x
+	v.ctx = ctx
+	return &v
+}
+
+// PublicKey returns the public key.
+func (x *KeyExchanger) PublicKey() *ecdh.PublicKey { return x.exchange }
+
+// Curve returns the curve of the key.
+func (x *KeyExchanger) Curve() ecdh.Curve { return x.exchange.Curve() }
+
+// ECDH returns the secret that the key shares with another one on its curve; see [Client.DeriveSharedSecret].
+func (x *KeyExchanger) ECDH(other *ecdh.PublicKey) ([]byte, error) {
+	if other == nil || other.Curve() != x.Curve() {
+		return nil, errors.New("kms: the other key is on another curve")
+	}
+	der, err := x509.MarshalPKIXPublicKey(other)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := x.begin()
+	defer cancel()
+	res, err := x.client.DeriveSharedSecret(ctx, x.key.KeyARN, der)
+	return res.Secret(), err
+}
+
+// A Decapsulator is an ML-KEM key as a [crypto.Decapsulator]; see [Client.Decapsulator]. It is safe for concurrent use.
+type Decapsulator struct{ held }
+
+// Decapsulator returns the ML-KEM key that ref names as one that decapsulates for this client. It needs kms:GetPublicKey once, and kms:Decapsulate for each ciphertext.
+// Where ref is an alias, it keeps to the key that the alias means now.
+func (c *Client) Decapsulator(ctx context.Context, ref string) (*Decapsulator, error) {
+	h, err := c.hold(ctx, ref, EncapsulateDecapsulate, &opDecapsulate)
+	if err != nil {
+		return nil, err
+	}
+	return &Decapsulator{h}, nil
+}
+
+// WithContext returns a copy that decapsulates under ctx; see [Signer.WithContext].
+func (d *Decapsulator) WithContext(ctx context.Context) *Decapsulator {
+	v := *d
+	v.ctx = ctx
+	return &v
+}
+
+// Encapsulator returns the public key, which encapsulates here, without the keyring.
+func (d *Decapsulator) Encapsulator() crypto.Encapsulator {
+	return d.public.(crypto.Encapsulator) // the public key of every ML-KEM spec is one
+}
+
+// Decapsulate returns the secret that a ciphertext holds; see [Client.Decapsulate].
+func (d *Decapsulator) Decapsulate(ciphertext []byte) ([]byte, error) {
+	ctx, cancel := d.begin()
+	defer cancel()
+	res, err := d.client.Decapsulate(ctx, d.key.KeyARN, ciphertext)
+	return res.Secret(), err
+}
+
+// AEAD returns the key that ref names as a Tink AEAD that acts for this client: it satisfies tink.AEADWithContext. Each call is an Encrypt or a Decrypt with its
+// admission and its audit record. Associated data becomes the encryption context "associatedData", in hex, as Tink's AWS KMS client has it; none is no context.
+// Plaintexts have 1 to 4096 bytes, and associated data up to 4089. Where ref is an alias, the AEAD keeps to the key that it meant at the first Encrypt.
+func (c *Client) AEAD(ref string) *AEAD { return &AEAD{client: c, ref: ref} }
+
+// An AEAD is a key as a Tink AEAD; see [Client.AEAD]. It is safe for concurrent use.
+type AEAD struct {
+	client *Client
+	ref    string
+	arn    atomic.Pointer[string] // of the key, once it is known
+}
+
+func (a *AEAD) key() string {
+	if arn := a.arn.Load(); arn != nil {
+		return *arn
+	}
+	return a.ref
+}
+
+func tinkContext(associatedData []byte) EncryptionContext {
+	if len(associatedData) == 0 {
+		return nil
+	}
+	return EncryptionContext{"associatedData": hex.EncodeToString(associatedData)}
+}
+
+// EncryptWithContext encrypts plaintext under the key.
+func (a *AEAD) EncryptWithContext(ctx context.Context, plaintext, associatedData []byte) ([]byte, error) {
+	res, err := a.client.Encrypt(ctx, a.key(), plaintext, tinkContext(associatedData))
+	if err != nil {
+		return nil, err
+	}
+	a.arn.CompareAndSwap(nil, &res.KeyARN)
+	return res.Ciphertext, nil
+}
+
+// DecryptWithContext decrypts what EncryptWithContext returned, and nothing that another key encrypted.
+func (a *AEAD) DecryptWithContext(ctx context.Context, ciphertext, associatedData []byte) ([]byte, error) {
+	res, err := a.client.Decrypt(ctx, ciphertext, tinkContext(associatedData), WithKey(a.key()))
+	return res.Plaintext, err
+}

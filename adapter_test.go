@@ -1,0 +1,255 @@
+package kms_test
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/fips140"
+	"crypto/mlkem"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"filippo.io/mldsa"
+	"filippo.io/mldsa/mldsacrypto"
+
+	"github.com/claviger/kms"
+)
+
+// of creates a key of a spec that everyone in the account may use.
+func (f *fixture) of(spec kms.KeySpec, usage kms.KeyUsage) string {
+	f.t.Helper()
+	return must(f.CreateKey(f.t.Context(), kms.CreateKeyInput{KeySpec: spec, KeyUsage: usage, Policy: everyone}))(f.t).ARN
+}
+
+// TestSigner: what a key signs as a crypto.Signer, the owner of its public key verifies; and what it cannot sign is refused, not signed in another way.
+func TestSigner(t *testing.T) {
+	f := open(t)
+	message := bytes.Repeat([]byte("message "), 1000)
+	d256, d384, d512 := sha256.Sum256(message), sha512.Sum384(message), sha512.Sum512(message)
+	salt := func(n int, h crypto.Hash) *rsa.PSSOptions { return &rsa.PSSOptions{SaltLength: n, Hash: h} }
+	type try struct {
+		name    string
+		digest  []byte
+		opts    crypto.SignerOpts
+		refused string
+	}
+	for _, c := range []struct {
+		spec   kms.KeySpec
+		verify func(key crypto.PublicKey, digest, signature []byte, opts crypto.SignerOpts) bool
+		tries  []try
+	}{
+		{kms.RSA2048, func(key crypto.PublicKey, digest, signature []byte, opts crypto.SignerOpts) bool {
+			if pss, ok := opts.(*rsa.PSSOptions); ok {
+				return rsa.VerifyPSS(key.(*rsa.PublicKey), opts.HashFunc(), digest, signature, salt(rsa.PSSSaltLengthEqualsHash, pss.Hash)) == nil
+			}
+			return rsa.VerifyPKCS1v15(key.(*rsa.PublicKey), opts.HashFunc(), digest, signature) == nil
+		}, []try{
+			{"PKCS 1", d256[:], crypto.SHA256, ""}, {"PKCS 1, longer", d384[:], crypto.SHA384, ""}, {"PKCS 1, longest", d512[:], crypto.SHA512, ""},
+			{"PSS", d256[:], salt(rsa.PSSSaltLengthEqualsHash, crypto.SHA256), ""}, {"PSS, any salt", d512[:], salt(rsa.PSSSaltLengthAuto, crypto.SHA512), ""},
+			{"PSS, salt by number", d384[:], salt(48, crypto.SHA384), ""}, {"PSS, other salt", d256[:], salt(20, crypto.SHA256), "salt"},
+			{"other hash", d256[:20], crypto.SHA1, "SHA-1"}, {"no hash", message[:100], crypto.Hash(0), "does not sign"}, {"no options", message[:100], nil, "does not sign"},
+			{"other digest", d256[:31], crypto.SHA256, "Digest is invalid length"},
+		}},
+		{kms.ECCNISTP384, func(key crypto.PublicKey, digest, signature []byte, _ crypto.SignerOpts) bool {
+			return ecdsa.VerifyASN1(key.(*ecdsa.PublicKey), digest, signature)
+		}, []try{
+			{"digest", d384[:], crypto.SHA384, ""}, {"shorter hash", d256[:], crypto.SHA256, "does not sign"}, {"longer hash", d512[:], crypto.SHA512, "does not sign"},
+			{"no hash", d384[:], crypto.Hash(0), "does not sign"}, {"PSS", d384[:], salt(0, crypto.SHA384), "does not sign"},
+		}},
+		{kms.ECCNISTEdwards25519, func(key crypto.PublicKey, message, signature []byte, _ crypto.SignerOpts) bool {
+			return ed25519.Verify(key.(ed25519.PublicKey), message, signature)
+		}, []try{
+			{"message", message[:4096], crypto.Hash(0), ""}, {"options", message[:10], &ed25519.Options{}, ""}, {"long", message, crypto.Hash(0), "4096"},
+			{"no options", message[:10], nil, ""},
+			{"prehashed", d512[:], &ed25519.Options{Hash: crypto.SHA512}, "does not sign"}, {"context", message[:10], &ed25519.Options{Context: "c"}, "context"},
+		}},
+		{kms.MLDSA44, func(key crypto.PublicKey, message, signature []byte, opts crypto.SignerOpts) bool {
+			if opts == mldsacrypto.MLDSAMu {
+				return true // it is compared below
+			}
+			return mldsa.Verify(key.(*mldsa.PublicKey), message, signature, nil) == nil
+		}, []try{
+			{"message", message[:4096], crypto.Hash(0), ""}, {"long message", message, crypto.Hash(0), ""}, {"options", message, &mldsa.Options{}, ""},
+			{"representative", d512[:], mldsacrypto.MLDSAMu, ""}, {"context", message[:10], &mldsa.Options{Context: "c"}, "context"}, {"hash", d256[:], crypto.SHA256, "does not sign"},
+		}},
+	} {
+		if fips140.Enforced() && c.spec == kms.MLDSA44 {
+			continue // it cannot be created
+		}
+		signer, err := f.Signer(t.Context(), f.of(c.spec, kms.SignVerify))
+		check(t, err)
+		for _, tc := range c.tries {
+			signature, err := signer.Sign(rand.Reader, tc.digest, tc.opts)
+			if tc.refused != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.refused) || signature != nil {
+					t.Errorf("%s, %s: %v, want %q", c.spec, tc.name, err, tc.refused)
+				}
+				continue
+			}
+			if err != nil || !c.verify(signer.Public(), tc.digest, signature, tc.opts) {
+				t.Errorf("%s, %s: the signature does not verify: %v", c.spec, tc.name, err)
+			}
+		}
+		opts := map[kms.KeySpec]crypto.SignerOpts{kms.RSA2048: crypto.SHA256, kms.ECCNISTP384: crypto.SHA384}[c.spec]
+		long, digest := message, message
+		switch c.spec {
+		case kms.RSA2048:
+			digest = d256[:]
+		case kms.ECCNISTP384:
+			digest = d384[:]
+		case kms.ECCNISTEdwards25519:
+			long, digest = message[:4096], message[:4096]
+		}
+		signature, err := signer.SignMessage(rand.Reader, long, opts)
+		if err != nil || !c.verify(signer.Public(), digest, signature, opts) {
+			t.Errorf("%s: the signature of a message does not verify: %v", c.spec, err)
+		}
+	}
+}
+
+func TestSignerKeepsToItsKey(t *testing.T) {
+	f := open(t)
+	first, second := f.of(kms.ECCNISTP256, kms.SignVerify), f.of(kms.ECCNISTP256, kms.SignVerify)
+	check(t, f.CreateAlias(t.Context(), "alias/signing", first))
+	signer, err := f.Signer(t.Context(), "alias/signing")
+	check(t, err)
+	check(t, f.UpdateAlias(t.Context(), "alias/signing", second))
+	digest := sha256.Sum256([]byte("message"))
+	signature, err := signer.Sign(nil, digest[:], crypto.SHA256)
+	if err != nil || signer.KeyARN() != first || !ecdsa.VerifyASN1(signer.Public().(*ecdsa.PublicKey), digest[:], signature) {
+		t.Errorf("after its alias moved: %v", err)
+	}
+	check(t, f.DisableKey(t.Context(), first))
+	if _, err := signer.Sign(nil, digest[:], crypto.SHA256); !errors.Is(err, kms.ErrDisabled) {
+		t.Errorf("after its key was disabled: %v", err)
+	}
+	check(t, f.EnableKey(t.Context(), first))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := signer.WithContext(ctx).Sign(nil, digest[:], crypto.SHA256); !errors.Is(err, context.Canceled) {
+		t.Errorf("under a context that ended: %v", err)
+	}
+	if _, err := signer.Sign(nil, digest[:], crypto.SHA256); err != nil {
+		t.Errorf("the other signer: %v", err)
+	}
+}
+
+// TestAdaptersRefuseOtherKeys: no adapter is made of a key for something else, or by somebody who may not have its public key.
+func TestAdaptersRefuseOtherKeys(t *testing.T) {
+	f := open(t)
+	keys := map[string]string{"sign": f.of(kms.ECCNISTP256, kms.SignVerify), "encrypt": f.of(kms.RSA2048, kms.EncryptDecrypt), "agree": f.of(kms.ECCNISTP256, kms.KeyAgreement),
+		"encapsulate": f.of(kms.MLKEM768, kms.EncapsulateDecapsulate), "symmetric": f.create().ARN, "mac": f.of(kms.HMAC256, kms.GenerateVerifyMac)}
+	makers := map[string]func(c *kms.Client, ref string) error{
+		"sign":        func(c *kms.Client, ref string) error { _, err := c.Signer(t.Context(), ref); return err },
+		"encrypt":     func(c *kms.Client, ref string) error { _, err := c.Decrypter(t.Context(), ref); return err },
+		"agree":       func(c *kms.Client, ref string) error { _, err := c.KeyExchanger(t.Context(), ref); return err },
+		"encapsulate": func(c *kms.Client, ref string) error { _, err := c.Decapsulator(t.Context(), ref); return err },
+	}
+	for use, maker := range makers {
+		for kind, ref := range keys {
+			want := kms.ErrInvalidKeyUsage
+			switch kind {
+			case use:
+				want = ""
+			case "symmetric", "mac":
+				want = kms.ErrUnsupportedOperation
+			}
+			wantCode(t, maker(f.As(kms.Root()), ref), want)
+			wantCode(t, maker(f.As(kms.Caller{}), ref), kms.ErrAccessDenied)
+		}
+	}
+}
+
+func TestDecrypter(t *testing.T) {
+	f := open(t)
+	d, err := f.Decrypter(t.Context(), f.of(kms.RSA2048, kms.EncryptDecrypt))
+	check(t, err)
+	public := d.Public().(*rsa.PublicKey)
+	var _ crypto.Decrypter = d
+	ciphertext := must(rsa.EncryptOAEP(sha256.New(), rand.Reader, public, []byte("secret"), nil))(t)
+	for _, opts := range []*rsa.OAEPOptions{{Hash: crypto.SHA256}, {Hash: crypto.SHA256, MGFHash: crypto.SHA256}} {
+		if got, err := d.Decrypt(nil, ciphertext, opts); err != nil || string(got) != "secret" {
+			t.Errorf("%v: %q, %v", opts, got, err)
+		}
+	}
+	for name, opts := range map[string]crypto.DecrypterOpts{"none": nil, "PKCS 1": &rsa.PKCS1v15DecryptOptions{}, "label": &rsa.OAEPOptions{Hash: crypto.SHA256, Label: []byte("l")},
+		"other mask": &rsa.OAEPOptions{Hash: crypto.SHA256, MGFHash: crypto.SHA1}, "other hash": &rsa.OAEPOptions{Hash: crypto.SHA384}, "no hash": &rsa.OAEPOptions{}} {
+		if got, err := d.Decrypt(nil, ciphertext, opts); err == nil || got != nil {
+			t.Errorf("%s: decrypted", name)
+		}
+	}
+	ciphertext[9] ^= 1
+	_, err = d.Decrypt(nil, ciphertext, &rsa.OAEPOptions{Hash: crypto.SHA256})
+	wantCode(t, err, kms.ErrInvalidCiphertext)
+}
+
+func TestKeyExchanger(t *testing.T) {
+	f := open(t)
+	for spec, curve := range map[kms.KeySpec]ecdh.Curve{kms.ECCNISTP256: ecdh.P256(), kms.ECCNISTP384: ecdh.P384(), kms.ECCNISTP521: ecdh.P521()} {
+		x, err := f.KeyExchanger(t.Context(), f.of(spec, kms.KeyAgreement))
+		check(t, err)
+		var _ ecdh.KeyExchanger = x
+		other := must(curve.GenerateKey(rand.Reader))(t)
+		ours, err := x.ECDH(other.PublicKey())
+		check(t, err)
+		theirs := must(other.ECDH(x.PublicKey()))(t)
+		if !bytes.Equal(ours, theirs) || x.Curve() != curve {
+			t.Errorf("%s: %x, want %x", spec, ours, theirs)
+		}
+		if _, err := x.ECDH(must(ecdh.X25519().GenerateKey(rand.Reader))(t).PublicKey()); err == nil {
+			t.Errorf("%s agrees with a key on another curve", spec)
+		}
+		if _, err := x.ECDH(nil); err == nil {
+			t.Errorf("%s agrees with nobody", spec)
+		}
+	}
+}
+
+func TestDecapsulator(t *testing.T) {
+	f := open(t)
+	d, err := f.Decapsulator(t.Context(), f.of(kms.MLKEM768, kms.EncapsulateDecapsulate))
+	check(t, err)
+	var _ crypto.Decapsulator = d
+	secret, ciphertext := must(mlkem.NewEncapsulationKey768(d.Encapsulator().Bytes()))(t).Encapsulate()
+	got, err := d.Decapsulate(ciphertext)
+	if err != nil || !bytes.Equal(got, secret) {
+		t.Errorf("%x, %v, want %x", got, err, secret)
+	}
+	_, err = d.Decapsulate(ciphertext[1:])
+	wantCode(t, err, kms.ErrInvalidCiphertext)
+}
+
+// TestCertificateAuthority: an authority whose key is in the ring issues a certificate, and the chain verifies.
+func TestCertificateAuthority(t *testing.T) {
+	f := open(t)
+	for _, spec := range []kms.KeySpec{kms.RSA2048, kms.ECCNISTP256, kms.ECCNISTP384, kms.ECCNISTP521, kms.ECCNISTEdwards25519} {
+		signer, err := f.Signer(t.Context(), f.of(spec, kms.SignVerify))
+		check(t, err)
+		var _ crypto.MessageSigner = signer
+		now := time.Now()
+		ca := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
+			IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+		root := must(x509.ParseCertificate(must(x509.CreateCertificate(rand.Reader, ca, ca, signer.Public(), signer))(t)))(t)
+		leafKey := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
+		leaf := &x509.Certificate{SerialNumber: big.NewInt(2), DNSNames: []string{"example.com"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour)}
+		issued := must(x509.ParseCertificate(must(x509.CreateCertificate(rand.Reader, leaf, root, leafKey.Public(), signer))(t)))(t)
+		roots := x509.NewCertPool()
+		roots.AddCert(root)
+		if _, err := issued.Verify(x509.VerifyOptions{DNSName: "example.com", Roots: roots}); err != nil {
+			t.Errorf("%s: %v", spec, err)
+		}
+	}
+}

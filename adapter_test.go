@@ -209,8 +209,10 @@ func TestKeyExchanger(t *testing.T) {
 		if !bytes.Equal(ours, theirs) || x.Curve() != curve {
 			t.Errorf("%s: %x, want %x", spec, ours, theirs)
 		}
-		if _, err := x.ECDH(must(ecdh.X25519().GenerateKey(rand.Reader))(t).PublicKey()); err == nil {
-			t.Errorf("%s agrees with a key on another curve", spec)
+		for _, stranger := range []ecdh.Curve{ecdh.P256(), ecdh.P384(), ecdh.P521()} {
+			if _, err := x.ECDH(must(stranger.GenerateKey(rand.Reader))(t).PublicKey()); (err == nil) != (stranger == curve) {
+				t.Errorf("%s agrees with a key on %v: %v", spec, stranger, err)
+			}
 		}
 		if _, err := x.ECDH(nil); err == nil {
 			t.Errorf("%s agrees with nobody", spec)

@@ -6,7 +6,8 @@
 // They mean what they mean in AWS KMS. A key, in full a customer managed key, has an ARN, a key policy, tags, aliases, a state, and versions of key material,
 // of which the current one encrypts and all decrypt. Rotation gives a key new material; its ARN, policy and aliases stay. An alias is a name that can be moved
 // to another key. A data key is a key for use outside the keyring, kept beside the data in encrypted form. An encryption context is a set of names and values
-// that a ciphertext is bound to. A key policy is a document in IAM's JSON language: it says who may do what with the key, and nobody else may.
+// that a ciphertext is bound to. An asymmetric key signs, decrypts, agrees on secrets or encapsulates them, and an HMAC key authenticates messages; both have one
+// material for life. A key policy is a document in IAM's JSON language: it says who may do what with the key, and nobody else may.
 //
 // A [Keyring] holds the keys of one account and Region. A [Client] is what one caller sees of it. A key store keeps the ring's records, sealed so that it
 // can neither read, forge nor move them. A root key, outside the store, opens the ring.
@@ -30,6 +31,9 @@
 //
 //	dk, err := orders.GenerateDataKey(ctx, "alias/orders", kms.AES256, tenant) // for what is larger than 4096 bytes
 //	defer dk.Zero()
+//
+//	signing, err := ring.CreateKey(ctx, kms.CreateKeyInput{KeySpec: kms.ECCNISTP256, KeyUsage: kms.SignVerify})
+//	signer, err := ring.Signer(ctx, signing.ARN) // a crypto.Signer for certificates, TLS and tokens, whose key stays in the ring
 //
 // # Who may do what
 //

@@ -119,8 +119,24 @@ func policyOf(id string, statements ...statement) string {
 //
 // A user of another account ([Caller.InAccount]) needs that account's permission as well; Root().InAccount(id) stands for all of an account. Aliases, and everything else
 // that has no key, are not in a key policy's gift: they are the root user's, and theirs to whom identity policies give them.
-func (k *Keyring) DefaultPolicy(administrators, users []Caller) (string, error) {
+//
+// What using the key means follows from its usage: encrypting and decrypting unless another one is given.
+func (k *Keyring) DefaultPolicy(administrators, users []Caller, usage ...KeyUsage) (string, error) {
 	var more []statement
+	if len(usage) == 0 {
+		usage = []KeyUsage{EncryptDecrypt}
+	}
+	uses := []string{"kms:DescribeKey"}
+	for _, u := range usage {
+		if !slices.Contains(keyUsages, u) {
+			return "", fmt.Errorf("kms: DefaultPolicy: there is no key usage %q", printable(string(u)))
+		}
+		for _, action := range userActions[u] {
+			if !slices.Contains(uses, action) {
+				uses = append(uses, action)
+			}
+		}
+	}
 	principals := func(callers []Caller) ([]string, error) {
 		var arns []string
 		for _, c := range callers {
@@ -150,7 +166,7 @@ func (k *Keyring) DefaultPolicy(administrators, users []Caller) (string, error) 
 		}
 		grants := allowStatement("Allow attachment of persistent resources", arns, []string{"kms:CreateGrant", "kms:ListGrants", "kms:RevokeGrant"})
 		grants.Condition = map[string]map[string]string{"Bool": {"kms:GrantIsForAWSResource": "true"}}
-		more = append(more, allowStatement("Allow use of the key", arns, userActions), grants)
+		more = append(more, allowStatement("Allow use of the key", arns, uses), grants)
 	}
 	text := k.c.ring.defaultPolicy(more...)
 	if _, err := k.c.parseKeyPolicy(text); err != nil {
@@ -159,13 +175,19 @@ func (k *Keyring) DefaultPolicy(administrators, users []Caller) (string, error) 
 	return text, nil
 }
 
-// What the console's policy gives to administrators and to users of a symmetric key.
+// What the console's policy gives to administrators, and beside kms:DescribeKey to users of a key of each usage.
 var (
 	administratorActions = []string{
 		"kms:Create*", "kms:Describe*", "kms:Enable*", "kms:List*", "kms:Put*", "kms:Update*", "kms:Revoke*", "kms:Disable*", "kms:Get*", "kms:Delete*",
 		"kms:TagResource", "kms:UntagResource", "kms:ScheduleKeyDeletion", "kms:CancelKeyDeletion", "kms:RotateKeyOnDemand",
 	}
-	userActions = []string{"kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"}
+	userActions = map[KeyUsage][]string{
+		EncryptDecrypt:         {"kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:GetPublicKey"},
+		SignVerify:             {"kms:Sign", "kms:Verify", "kms:GetPublicKey"},
+		GenerateVerifyMac:      {"kms:GenerateMac", "kms:VerifyMac"},
+		KeyAgreement:           {"kms:DeriveSharedSecret", "kms:GetPublicKey"},
+		EncapsulateDecapsulate: {"kms:Encapsulate", "kms:Decapsulate", "kms:GetPublicKey"},
+	}
 )
 
 var opGetKeyPolicy = operation{

@@ -332,6 +332,23 @@ func TestOverlyPermissiveConditionsAreRefused(t *testing.T) {
 	}
 }
 
+// TestDefaultPolicyByUsage: users can do what a key of the usage is for, and administrators cannot.
+func TestDefaultPolicyByUsage(t *testing.T) {
+	f := open(t)
+	for _, k := range kindsOfKeys {
+		if k.isConfined() || strings.HasPrefix(string(k.spec), "RSA_") && k.spec != kms.RSA2048 {
+			continue
+		}
+		policy := must(f.DefaultPolicy([]kms.Caller{kms.Role("admin")}, []kms.Caller{kms.Role("app")}, k.usage))(t)
+		key := must(f.CreateKey(t.Context(), kms.CreateKeyInput{KeySpec: k.spec, KeyUsage: k.usage, Policy: policy}))(t)
+		again := k.use(t, f.As(kms.Role("app")), key.ARN)
+		wantCode(t, again(f.As(kms.Role("admin"))), kms.ErrAccessDenied)
+	}
+	if _, err := f.DefaultPolicy(nil, []kms.Caller{kms.Role("app")}, "SIGN"); err == nil {
+		t.Error("a usage that does not exist")
+	}
+}
+
 func TestDefaultPolicySeparatesDuties(t *testing.T) {
 	f := open(t)
 	policy := must(f.DefaultPolicy([]kms.Caller{kms.Role("sec/admin")}, []kms.Caller{kms.User("app"), kms.Session("batch", "night")}))(t)

@@ -1,6 +1,7 @@
 package stress_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -20,9 +21,11 @@ import (
 
 // A target is a key that two operations meet on.
 type target struct {
-	key, other string // ids
+	purpose
+	key, other string // ids, of keys for the purpose
 	alias      string // of key
-	ciphertext []byte // under key, of "message"
+	ciphertext []byte // under key if it is symmetric, of "message"
+	proof      []byte // what key made, or takes, if it is for something else
 	policy     string
 	calls      atomic.Int64
 
@@ -54,6 +57,34 @@ func (o *target) keep(ciphertext []byte, err error) error {
 		o.made = append(o.made, slices.Clone(ciphertext))
 	}
 	return err
+}
+
+// A purpose is what an operation needs a key for; the zero one is symmetric encryption.
+type purpose struct {
+	spec  kms.KeySpec
+	usage kms.KeyUsage
+}
+
+var purposes = map[string]purpose{
+	"Sign": {kms.ECCNISTP256, kms.SignVerify}, "Verify": {kms.ECCNISTP256, kms.SignVerify}, "GetPublicKey": {kms.ECCNISTP256, kms.SignVerify},
+	"GenerateMac": {kms.HMAC256, kms.GenerateVerifyMac}, "VerifyMac": {kms.HMAC256, kms.GenerateVerifyMac},
+	"DeriveSharedSecret": {kms.ECCNISTP256, kms.KeyAgreement},
+	"Encapsulate":        {kms.MLKEM768, kms.EncapsulateDecapsulate}, "Decapsulate": {kms.MLKEM768, kms.EncapsulateDecapsulate},
+}
+
+// prove makes the proof.
+func (o *target) prove(t *testing.T, ring *kms.Keyring) {
+	t.Helper()
+	switch ctx := t.Context(); o.usage {
+	case kms.SignVerify:
+		o.proof = must(ring.Sign(ctx, o.key, kms.Raw([]byte("message")), kms.AlgorithmECDSASHA256))(t).Signature
+	case kms.GenerateVerifyMac:
+		o.proof = must(ring.GenerateMac(ctx, o.key, []byte("message"), kms.AlgorithmHMACSHA256))(t).Mac
+	case kms.KeyAgreement:
+		o.proof = must(ring.GetPublicKey(ctx, o.other))(t).DER
+	case kms.EncapsulateDecapsulate:
+		o.proof = must(ring.Encapsulate(ctx, o.key))(t).Ciphertext
+	}
 }
 
 func drop[T any](_ T, err error) error { return err }
@@ -157,7 +188,7 @@ var operations = map[string]func(ctx context.Context, c *kms.Client, o *target) 
 	},
 	"CreateGrant": func(ctx context.Context, c *kms.Client, o *target) error {
 		n := o.calls.Add(1)
-		made, err := c.CreateGrant(ctx, o.key, kms.CreateGrantInput{GranteePrincipal: fmt.Sprint("arn:aws:iam::111122223333:user/grantee-", n%3), Operations: []kms.GrantOperation{kms.GrantEncrypt},
+		made, err := c.CreateGrant(ctx, o.key, kms.CreateGrantInput{GranteePrincipal: fmt.Sprint("arn:aws:iam::111122223333:user/grantee-", n%3), Operations: []kms.GrantOperation{kms.GrantDescribeKey},
 			RetiringPrincipal: []string{"", o.retiring()}[n%2]})
 		if err == nil {
 			o.mu.Lock()
@@ -184,11 +215,39 @@ var operations = map[string]func(ctx context.Context, c *kms.Client, o *target) 
 	"RetireGrant": func(ctx context.Context, c *kms.Client, o *target) error {
 		return c.RetireGrant(ctx, kms.RetireGrantInput{KeyRef: o.key, GrantID: o.takeGrant()})
 	},
+	"GenerateDataKeyPair": func(ctx context.Context, c *kms.Client, o *target) error {
+		p, err := c.GenerateDataKeyPair(ctx, o.key, kms.ECCNISTP256, nil)
+		return o.keep(p.PrivateKeyCiphertext, err)
+	},
+	"GenerateDataKeyPairWithoutPlaintext": func(ctx context.Context, c *kms.Client, o *target) error {
+		p, err := c.GenerateDataKeyPairWithoutPlaintext(ctx, o.key, kms.ECCNISTEdwards25519, nil)
+		return o.keep(p.PrivateKeyCiphertext, err)
+	},
+	"Sign": func(ctx context.Context, c *kms.Client, o *target) error {
+		return drop(c.Sign(ctx, o.key, kms.Raw([]byte("message")), kms.AlgorithmECDSASHA256))
+	},
+	"Verify": func(ctx context.Context, c *kms.Client, o *target) error {
+		return c.Verify(ctx, o.key, kms.Raw([]byte("message")), o.proof, kms.AlgorithmECDSASHA256)
+	},
+	"GetPublicKey": func(ctx context.Context, c *kms.Client, o *target) error { return drop(c.GetPublicKey(ctx, o.alias)) },
+	"GenerateMac": func(ctx context.Context, c *kms.Client, o *target) error {
+		return drop(c.GenerateMac(ctx, o.key, []byte("message"), kms.AlgorithmHMACSHA256))
+	},
+	"VerifyMac": func(ctx context.Context, c *kms.Client, o *target) error {
+		return c.VerifyMac(ctx, o.key, []byte("message"), o.proof, kms.AlgorithmHMACSHA256)
+	},
+	"DeriveSharedSecret": func(ctx context.Context, c *kms.Client, o *target) error {
+		return drop(c.DeriveSharedSecret(ctx, o.key, o.proof))
+	},
+	"Encapsulate": func(ctx context.Context, c *kms.Client, o *target) error { return drop(c.Encapsulate(ctx, o.key)) },
+	"Decapsulate": func(ctx context.Context, c *kms.Client, o *target) error {
+		return drop(c.Decapsulate(ctx, o.key, o.proof))
+	},
 	"GenerateRandom": func(ctx context.Context, c *kms.Client, o *target) error { return drop(c.GenerateRandom(ctx, 8)) },
 }
 
 // views are the methods of a Client that are no operation.
-var views = []string{"Format", "LogValue", "WithGrantTokens", "DryRun", "AEAD"}
+var views = []string{"Format", "LogValue", "WithGrantTokens", "DryRun", "AEAD", "Signer", "Decrypter", "KeyExchanger", "Decapsulator"}
 
 // TestNoOperationIsForgotten: a method is an operation that races, or is listed as none.
 func TestNoOperationIsForgotten(t *testing.T) {
@@ -206,6 +265,9 @@ func TestNoOperationIsForgotten(t *testing.T) {
 // allowed are the answers that an operation may give because of another one.
 var allowed = []kms.Code{"", kms.ErrDisabled, kms.ErrInvalidState, kms.ErrNotFound, kms.ErrAlreadyExists, kms.ErrLimitExceeded}
 
+// allowedToo are those of one that needs a key for another purpose than the other.
+var allowedToo = append([]kms.Code{kms.ErrInvalidKeyUsage, kms.ErrIncorrectKey, kms.ErrUnsupportedOperation, kms.ErrValidation}, allowed...)
+
 // race runs every operation beside every other one: the first on the first ring, the second on the last.
 func race(t *testing.T, store keystore.Store, rings []*kms.Keyring, every int) {
 	ctx := t.Context()
@@ -215,16 +277,23 @@ func race(t *testing.T, store keystore.Store, rings []*kms.Keyring, every int) {
 	var mu sync.Mutex
 	first, last := rings[0], rings[len(rings)-1]
 	policy := must(first.DefaultPolicy(nil, []kms.Caller{kms.Role("app")}))(t)
+	symmetric := must(first.CreateKey(ctx, kms.CreateKeyInput{}))(t).KeyID
 	for i, a := range all {
 		for _, b := range all[i:] {
 			if n++; n%every != 0 {
 				continue
 			}
 			pairs++
-			o := &target{policy: policy, alias: fmt.Sprint("alias/", a, "-", b)}
-			o.key, o.other = must(first.CreateKey(ctx, kms.CreateKeyInput{}))(t).KeyID, must(first.CreateKey(ctx, kms.CreateKeyInput{}))(t).KeyID
+			o := &target{policy: policy, alias: fmt.Sprint("alias/", a, "-", b), purpose: cmp.Or(purposes[a], purposes[b])}
+			in, permitted := kms.CreateKeyInput{KeySpec: o.spec, KeyUsage: o.usage}, allowed
+			o.key, o.other = must(first.CreateKey(ctx, in))(t).KeyID, must(first.CreateKey(ctx, in))(t).KeyID
 			check(t, first.CreateAlias(ctx, o.alias, o.key))
-			o.ciphertext = must(first.Encrypt(ctx, o.key, []byte("message"), nil))(t).Ciphertext
+			encrypting := o.key
+			if o.purpose != (purpose{}) {
+				permitted, encrypting = allowedToo, symmetric
+			}
+			o.prove(t, first)
+			o.ciphertext = must(first.Encrypt(ctx, encrypting, []byte("message"), nil))(t).Ciphertext
 			o.made = append(o.made, o.ciphertext)
 			for range 2 { // for who gives one up before any is made
 				check(t, operations["CreateGrant"](ctx, first.As(kms.Root()), o))
@@ -241,7 +310,7 @@ func race(t *testing.T, store keystore.Store, rings []*kms.Keyring, every int) {
 						answers[code]++
 						calls++
 						mu.Unlock()
-						if !slices.Contains(allowed, code) {
+						if !slices.Contains(permitted, code) {
 							t.Errorf("%s beside %s: %s answers %q", a, b, side.name, code)
 						}
 					}
@@ -276,7 +345,10 @@ func settled(t *testing.T, store keystore.Store, o *target) {
 		check(t, ring.EnableKey(ctx, key))
 		check(t, ring.TagResource(ctx, key, kms.Tag{Key: "settled", Value: "yes"}))
 		meta := must(ring.DescribeKey(ctx, key))(t)
-		versions := must(collect(ring.ListKeyRotations(ctx, key, kms.ListKeyRotationsInput{AllKeyMaterial: true})))(t)
+		versions := []kms.KeyRotation{{}} // of keys for other purposes, which do not rotate and show no material
+		if o.purpose == (purpose{}) {
+			versions = must(collect(ring.ListKeyRotations(ctx, key, kms.ListKeyRotationsInput{AllKeyMaterial: true})))(t)
+		}
 		if meta.KeyState != kms.Enabled || versions[len(versions)-1].KeyMaterialID != meta.CurrentKeyMaterialID || len(names(t, store, "ver/"+key)) != len(versions) {
 			t.Errorf("%+v, %d versions, the last is %+v", meta, len(versions), versions[len(versions)-1])
 		}

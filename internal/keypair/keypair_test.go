@@ -277,6 +277,14 @@ func TestRSAEncryption(t *testing.T) {
 				t.Errorf("%v: a wrong ciphertext of %d bytes: %v", hash, len(wrong), err)
 			}
 		}
+		for ciphertext[0] != 0 { // every 256th begins with zero, and is the same number without it
+			if ciphertext, err = encrypter.Encrypt(plaintext, hash); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := key.Decrypt(ciphertext[1:], hash); !errors.Is(err, ErrDecryption) {
+			t.Errorf("%v: a ciphertext without its first byte, which is zero: %v", hash, err)
+		}
 	}
 }
 

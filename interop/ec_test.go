@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"sync"
 
 	"github.com/claviger/kms/internal/keypair"
 )
@@ -130,7 +131,31 @@ func (c *ecdhCase) keys(encoding, curve string, size int) (private, public []byt
 	return nil, nil, fmt.Errorf("unknown encoding %s", encoding)
 }
 
+// The suites of the curves.
+var (
+	ecdhP256 = ecdh(keypair.P256, "P-256", 32)
+	ecdhP384 = ecdh(keypair.P384, "P-384", 48)
+	ecdhP521 = ecdh(keypair.P521, "P-521", 66)
+)
+
+// ecdh reads the keys of every case, and lets those agree that it accepts. The files of a curve have the same agreements with the keys in different encodings. They take
+// most of the time of all suites, so that two keys, whatever they were read from, agree once.
 func ecdh(kind keypair.Kind, curve string, size int) suite {
+	var agreements sync.Map // of functions, by what both keys are written as
+	agree := func(mine keypair.Private, peer keypair.Public) ([]byte, error) {
+		half, err := mine.Public().MarshalSPKI()
+		if err != nil {
+			return nil, err
+		}
+		other, err := peer.MarshalSPKI()
+		if err != nil {
+			return nil, err
+		}
+		once, _ := agreements.LoadOrStore(string(half)+string(other), sync.OnceValues(func() ([]byte, error) {
+			return mine.(keypair.Agreer).Agree(peer)
+		}))
+		return once.(func() ([]byte, error))()
+	}
 	return groups(func(g *ecdhGroup, report func(vector, verdict)) {
 		keys := map[string]keypair.Private{} // by DER: some twenty serve all cases
 		for _, c := range g.Tests {
@@ -150,7 +175,7 @@ func ecdh(kind keypair.Kind, curve string, size int) suite {
 				if err != nil {
 					return refused
 				}
-				secret, err := mine.(keypair.Agreer).Agree(peer)
+				secret, err := agree(mine, peer)
 				return produced(secret, c.Shared, err, nil)
 			}())
 		}

@@ -39,7 +39,7 @@ func (k ecKind) ParsePrivate(der []byte) (Private, error) {
 }
 
 func (k ecKind) ParsePublic(der []byte) (Public, error) {
-	key, err := parseSPKI[*ecdsa.PublicKey](der)
+	key, err := parseSPKI[*ecdsa.PublicKey](der, x509.ParsePKIXPublicKey, x509.MarshalPKIXPublicKey)
 	if err != nil || key.Curve != k.curve {
 		return nil, errPublic
 	}

@@ -32,7 +32,7 @@ func (edKind) ParsePrivate(der []byte) (Private, error) {
 }
 
 func (edKind) ParsePublic(der []byte) (Public, error) {
-	key, err := parseSPKI[ed25519.PublicKey](der)
+	key, err := parseSPKI[ed25519.PublicKey](der, x509.ParsePKIXPublicKey, x509.MarshalPKIXPublicKey)
 	if err != nil {
 		return nil, err
 	}

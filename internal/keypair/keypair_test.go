@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"filippo.io/mldsa"
+	"golang.org/x/crypto/cryptobyte"
+	cryptobyte_asn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
 var kinds = map[string]Kind{
@@ -84,12 +86,35 @@ func TestEncodings(t *testing.T) {
 		if _, err := kinds[name].ParsePublic(append(public[:len(public):len(public)], 0)); err == nil {
 			t.Errorf("%s: a public key with a byte behind it is one", name)
 		}
+		for i := 2; i < 8 && i < len(public); i++ { // lengths of the sequences, and what they say is behind
+			altered := bytes.Clone(public)
+			altered[i] ^= 1
+			if _, err := kinds[name].ParsePublic(altered); err == nil {
+				t.Errorf("%s: a public key with its byte %d altered is one", name, i)
+			}
+		}
+		if _, err := kinds[name].ParsePublic(lengthened(public)); err == nil {
+			t.Errorf("%s: a public key with another element is one", name)
+		}
 		for n := range private {
 			if _, err := kinds[name].ParsePrivate(private[:n]); err == nil {
 				t.Errorf("%s: %d of %d bytes of a private key are one", name, n, len(private))
 			}
 		}
 	}
+}
+
+// lengthened is a sequence with NULL at its end.
+func lengthened(sequence []byte) []byte {
+	in := cryptobyte.String(sequence)
+	var content cryptobyte.String
+	in.ReadASN1(&content, cryptobyte_asn1.SEQUENCE)
+	var b cryptobyte.Builder
+	b.AddASN1(cryptobyte_asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddBytes(content)
+		b.AddASN1NULL()
+	})
+	return b.BytesOrPanic()
 }
 
 func TestKeysDoNotPrint(t *testing.T) {

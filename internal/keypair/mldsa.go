@@ -75,9 +75,8 @@ func (k mldsaKind) ParsePrivate(der []byte) (Private, error) {
 }
 
 func (k mldsaKind) ParsePublic(der []byte) (Public, error) {
-	parsed, err := x509.ParsePKIXPublicKey(der)
-	key, ok := parsed.(*mldsa.PublicKey)
-	if err != nil || !ok || key.Parameters() != k.parameters {
+	key, err := parseSPKI[*mldsa.PublicKey](der, x509.ParsePKIXPublicKey, x509.MarshalPKIXPublicKey)
+	if err != nil || key.Parameters() != k.parameters {
 		return nil, errPublic
 	}
 	return mldsaPublic{key}, nil

@@ -1,6 +1,7 @@
 package keypair
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
@@ -33,7 +34,7 @@ func (k rsaKind) ParsePrivate(der []byte) (Private, error) {
 }
 
 func (k rsaKind) ParsePublic(der []byte) (Public, error) {
-	key, err := parseSPKI[*rsa.PublicKey](der)
+	key, err := parseSPKI[*rsa.PublicKey](der, x509.ParsePKIXPublicKey, x509.MarshalPKIXPublicKey)
 	if err != nil || key.N.BitLen() != int(k) {
 		return nil, errPublic
 	}
@@ -50,11 +51,14 @@ func parsePKCS8[K any](der []byte) (key K, err error) {
 	return key, nil
 }
 
-// parseSPKI reads a public key that the standard library knows.
-func parseSPKI[K any](der []byte) (key K, err error) {
-	parsed, err := x509.ParsePKIXPublicKey(der)
+// parseSPKI reads a public key that a package knows. What it does not write like that again is none: the parsers pass over elements that they do not expect.
+func parseSPKI[K any](der []byte, parse func([]byte) (any, error), marshal func(any) ([]byte, error)) (key K, err error) {
+	parsed, err := parse(der)
 	key, ok := parsed.(K)
 	if err != nil || !ok {
+		return key, errPublic
+	}
+	if again, err := marshal(parsed); err != nil || !bytes.Equal(again, der) {
 		return key, errPublic
 	}
 	return key, nil

@@ -128,8 +128,8 @@ func (c Caller) circumstances() circumstances {
 
 // InAccount returns the caller as one of another account, by its twelve digits. Such a caller needs the permission of both accounts, of which its own is in
 // Config.Identities alone, or a grant. It names keys and aliases by their ARNs, and is told no more of a denial than AWS tells: [Keyring.Simulate] tells the rest.
-// Only these operations are for callers of other accounts, whatever policies say: Encrypt, Decrypt, ReEncrypt, GenerateDataKey, GenerateDataKeyWithoutPlaintext,
-// NeedsReEncrypt, DescribeKey, GetKeyRotationStatus, and those on grants.
+// Only these operations are for callers of other accounts, whatever policies say: those that use a key, GetPublicKey, NeedsReEncrypt, DescribeKey, GetKeyRotationStatus,
+// and those on grants.
 func (c Caller) InAccount(account string) Caller {
 	c.account = account
 	return c.require(arn.IsAccountID(account), "an account has twelve digits").

@@ -1,10 +1,21 @@
 package kms_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"log"
+	"math/big"
+	"time"
 
 	"github.com/claviger/kms"
 	"github.com/claviger/kms/identities"
@@ -282,4 +293,229 @@ func ExampleKeyring_WhoCan() {
 	// arn:aws:iam::111122223333:root by [resource-based policy (Statement "Account")] on conditions: false
 	// arn:aws:iam::111122223333:user/ann by [resource-based policy (Statement "Account") identity-based policy (Statement "Keys")] on conditions: false
 	// other accounts: [444455556666] everyone: false
+}
+
+func ExampleClient_Sign() {
+	ctx := context.Background()
+	ring, err := kms.Open(ctx, kms.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ring.Close()
+	key, err := ring.CreateKey(ctx, kms.CreateKeyInput{KeySpec: kms.ECCNISTP256, KeyUsage: kms.SignVerify})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	message := kms.Raw([]byte("pay 100 to Alice"))
+	signed, err := ring.Sign(ctx, key.ARN, message, kms.AlgorithmECDSASHA256)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("the message:", ring.Verify(ctx, key.ARN, message, signed.Signature, kms.AlgorithmECDSASHA256) == nil)
+
+	err = ring.Verify(ctx, key.ARN, kms.Raw([]byte("pay 900 to Alice")), signed.Signature, kms.AlgorithmECDSASHA256)
+	fmt.Println("another one:", errors.Is(err, kms.ErrInvalidSignature))
+
+	// What is longer than 4096 bytes is hashed by whoever has it.
+	digest := sha256.Sum256(make([]byte, 1<<20))
+	signed, err = ring.Sign(ctx, key.ARN, kms.Digest(digest[:]), kms.AlgorithmECDSASHA256)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// Whoever has the public key verifies without the ring.
+	public, err := ring.GetPublicKey(ctx, key.ARN)
+	if err != nil {
+		log.Fatal(err)
+	}
+	parsed, err := public.Parse()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("elsewhere:", ecdsa.VerifyASN1(parsed.(*ecdsa.PublicKey), digest[:], signed.Signature))
+	// Output:
+	// the message: true
+	// another one: true
+	// elsewhere: true
+}
+
+func ExampleClient_Signer() {
+	ctx := context.Background()
+	ring, err := kms.Open(ctx, kms.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ring.Close()
+	key, err := ring.CreateKey(ctx, kms.CreateKeyInput{KeySpec: kms.ECCNISTP256, KeyUsage: kms.SignVerify})
+	if err != nil {
+		log.Fatal(err)
+	}
+	signer, err := ring.Signer(ctx, key.ARN)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// A certificate that its own key signs, as those of authorities do. The key stays in the ring.
+	authority := &x509.Certificate{Subject: pkix.Name{CommonName: "Example Root"}, SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now(), NotAfter: time.Now().AddDate(10, 0, 0)}
+	der, err := x509.CreateCertificate(nil, authority, authority, signer.Public(), signer)
+	if err != nil {
+		log.Fatal(err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(certificate.Subject, certificate.SignatureAlgorithm, certificate.CheckSignatureFrom(certificate) == nil)
+	// Output: CN=Example Root ECDSA-SHA256 true
+}
+
+func ExampleClient_GenerateMac() {
+	ctx := context.Background()
+	ring, err := kms.Open(ctx, kms.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ring.Close()
+	key, err := ring.CreateKey(ctx, kms.CreateKeyInput{KeySpec: kms.HMAC256, KeyUsage: kms.GenerateVerifyMac})
+	if err != nil {
+		log.Fatal(err)
+	}
+	link := []byte("/reset?user=42&expires=1767225600")
+	res, err := ring.GenerateMac(ctx, key.ARN, link, kms.AlgorithmHMACSHA256)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(res.Mac), "bytes")
+	fmt.Println("the link:", ring.VerifyMac(ctx, key.ARN, link, res.Mac, kms.AlgorithmHMACSHA256) == nil)
+	err = ring.VerifyMac(ctx, key.ARN, []byte("/reset?user=43&expires=1767225600"), res.Mac, kms.AlgorithmHMACSHA256)
+	fmt.Println("another user's:", errors.Is(err, kms.ErrInvalidMac))
+	// Output:
+	// 32 bytes
+	// the link: true
+	// another user's: true
+}
+
+func ExampleClient_DeriveSharedSecret() {
+	ctx := context.Background()
+	ring, err := kms.Open(ctx, kms.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ring.Close()
+	key, err := ring.CreateKey(ctx, kms.CreateKeyInput{KeySpec: kms.ECCNISTP256, KeyUsage: kms.KeyAgreement})
+	if err != nil {
+		log.Fatal(err)
+	}
+	public, err := ring.GetPublicKey(ctx, key.ARN)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// The other side has the ring's public key, and a key of its own.
+	theirs, err := ecdh.P256().GenerateKey(rand.Reader)
+	if err != nil {
+		log.Fatal(err)
+	}
+	parsed, err := public.Parse()
+	if err != nil {
+		log.Fatal(err)
+	}
+	ours, err := parsed.(*ecdsa.PublicKey).ECDH()
+	if err != nil {
+		log.Fatal(err)
+	}
+	theirSecret, err := theirs.ECDH(ours)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// The ring is given their public key.
+	der, err := x509.MarshalPKIXPublicKey(theirs.PublicKey())
+	if err != nil {
+		log.Fatal(err)
+	}
+	secret, err := ring.DeriveSharedSecret(ctx, key.ARN, der)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer secret.Zero()
+
+	// The secret itself is no key: both derive one.
+	one, err := hkdf.Key(sha256.New, secret.Secret(), nil, "example session key", 32)
+	if err != nil {
+		log.Fatal(err)
+	}
+	two, err := hkdf.Key(sha256.New, theirSecret, nil, "example session key", 32)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(bytes.Equal(one, two))
+	// Output: true
+}
+
+func ExampleClient_Encapsulate() {
+	ctx := context.Background()
+	ring, err := kms.Open(ctx, kms.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ring.Close()
+	key, err := ring.CreateKey(ctx, kms.CreateKeyInput{KeySpec: kms.MLKEM768, KeyUsage: kms.EncapsulateDecapsulate})
+	if err != nil {
+		log.Fatal(err)
+	}
+	sent, err := ring.Encapsulate(ctx, key.ARN) // or with the public key, elsewhere
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer sent.Zero()
+	received, err := ring.Decapsulate(ctx, key.ARN, sent.Ciphertext)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer received.Zero()
+	fmt.Println(len(sent.Ciphertext), bytes.Equal(sent.Secret(), received.Secret()))
+	// Output: 1088 true
+}
+
+func ExampleClient_GenerateDataKeyPair() {
+	ctx := context.Background()
+	ring, err := kms.Open(ctx, kms.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ring.Close()
+	key, err := ring.CreateKey(ctx, kms.CreateKeyInput{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	device := kms.EncryptionContext{"device": "17"}
+	pair, err := ring.GenerateDataKeyPair(ctx, key.ARN, kms.ECCNISTEdwards25519, device)
+	if err != nil {
+		log.Fatal(err)
+	}
+	private, err := x509.ParsePKCS8PrivateKey(pair.PrivateKey())
+	if err != nil {
+		log.Fatal(err)
+	}
+	signature := ed25519.Sign(private.(ed25519.PrivateKey), []byte("message"))
+	pair.Zero() // keep pair.PrivateKeyCiphertext and pair.PublicKey
+
+	public, err := x509.ParsePKIXPublicKey(pair.PublicKey)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(ed25519.Verify(public.(ed25519.PublicKey), []byte("message"), signature))
+
+	again, err := ring.Decrypt(ctx, pair.PrivateKeyCiphertext, device, kms.WithKey(key.ARN))
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = x509.ParsePKCS8PrivateKey(again.Plaintext)
+	fmt.Println("the private key is back:", err == nil)
+	// Output:
+	// true
+	// the private key is back: true
 }

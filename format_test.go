@@ -154,7 +154,7 @@ func makeFrozenGrants(t *testing.T) frozenVector {
 	return v
 }
 
-func writeFrozen(t *testing.T, path string, v frozenVector) {
+func writeFrozen(t *testing.T, path string, v any) {
 	t.Helper()
 	check(t, os.WriteFile(path, append(must(json.MarshalIndent(v, "", "\t"))(t), '\n'), 0o644))
 }

@@ -134,8 +134,10 @@ var opUpdateAlias = operation{
 	},
 }
 
-// UpdateAlias moves an alias to another key of the same kind (symmetric, asymmetric or HMAC) and usage. Data that was encrypted under the old key stays readable: a ciphertext names its key.
-// It needs kms:UpdateAlias on the alias, which no key policy can give, and on both keys.
+// UpdateAlias moves an alias to another key of the same kind (symmetric, asymmetric or HMAC) and usage. Data that was encrypted under the old key stays readable: the
+// ciphertext of a symmetric key names it. Signatures, MACs and RSA ciphertexts name no key, and are not good by the alias any more: keep the KeyARN of the result with
+// them, and name that to verify or to decrypt. The new key may have another spec, whose algorithms are others. It needs kms:UpdateAlias on the alias, which no key
+// policy can give, and on both keys.
 func (c *Client) UpdateAlias(ctx context.Context, name, targetRef string) error {
 	_, err := do(ctx, c, &opUpdateAlias, aliasRequest(name, targetRef, true), func(ctx context.Context, a admitted) (struct{}, error) {
 		a.addAlias(a.req.alias)

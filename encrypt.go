@@ -486,7 +486,8 @@ var opDecrypt = operation{
 // Without WithKey a key that does not exist and one that the caller may not use are the same [ErrAccessDenied]. A ciphertext or context that is not right
 // is [ErrInvalidCiphertext], whatever is wrong with it.
 //
-// What was encrypted under an RSA key names nothing: it needs WithKey, and [WithAlgorithm] as it was encrypted.
+// What was encrypted under an RSA key names nothing: it needs WithKey, and [WithAlgorithm] as it was encrypted. Lacking the one it is [ErrValidation],
+// lacking the other [ErrInvalidKeyUsage], and lacking both [ErrInvalidCiphertext].
 func (c *Client) Decrypt(ctx context.Context, ciphertext []byte, ec EncryptionContext, options ...CryptoOption) (DecryptResult, error) {
 	return c.AppendDecrypt(ctx, nil, ciphertext, ec, options...)
 }

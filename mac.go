@@ -74,6 +74,7 @@ var opVerifyMac = operation{
 }
 
 // VerifyMac returns nil if mac is the HMAC of message under a key, which it compares in constant time. If it is not, that is [ErrInvalidMac]; there is no other answer.
+// A mac that is empty or longer than 6144 bytes, as a message that GenerateMac does not take, is [ErrValidation], and compared with nothing.
 func (c *Client) VerifyMac(ctx context.Context, ref string, message, mac []byte, algorithm Algorithm) error {
 	var v violations
 	v.length("mac", len(mac), 1, maxSignature)

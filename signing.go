@@ -131,9 +131,9 @@ var opVerify = operation{
 	needs: []need{{action: "kms:Verify", states: inEnabled, usage: SignVerify}},
 }
 
-// Verify returns nil if signature is one of message under a key, by that algorithm. If it is not, that is [ErrInvalidSignature]; there is no other answer. A message that
-// was signed raw verifies by its digest or its μ as well, and the other way round, but for Ed25519. Go 1.27 brings an ML-DSA that does not verify a μ: built with it,
-// that is [ErrUnsupportedOperation].
+// Verify returns nil if signature is one of message under a key, by that algorithm. If it is not, that is [ErrInvalidSignature]; there is no other answer. A signature that
+// is empty or longer than 6144 bytes, as a message that Sign does not take, is [ErrValidation], and verified by nothing. A message that was signed raw verifies by its
+// digest or its μ as well, and the other way round, but for Ed25519. Go 1.27 brings an ML-DSA that does not verify a μ: built with it, that is [ErrUnsupportedOperation].
 func (c *Client) Verify(ctx context.Context, ref string, message Message, signature []byte, algorithm Algorithm) error {
 	var v violations
 	v.length("signature", len(signature), 1, maxSignature)
@@ -183,7 +183,8 @@ var opGetPublicKey = operation{
 	needs: []need{{action: "kms:GetPublicKey", states: inEnabled | inDisabled, asymmetric: true}},
 }
 
-// GetPublicKey returns the public half of an asymmetric key, also of one that is disabled. Of a key that has none it is [ErrUnsupportedOperation].
+// GetPublicKey returns the public half of an asymmetric key, also of one that is disabled, but of none in PendingDeletion. Of a key that has none it is
+// [ErrUnsupportedOperation].
 func (c *Client) GetPublicKey(ctx context.Context, ref string) (PublicKey, error) {
 	return do(ctx, c, &opGetPublicKey, refRequest(ref), func(ctx context.Context, a admitted) (PublicKey, error) {
 		k := a.keys[0]

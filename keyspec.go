@@ -34,11 +34,11 @@ const (
 	MLKEM512            KeySpec = "ML_KEM_512"            // to encapsulate
 	MLKEM768            KeySpec = "ML_KEM_768"            // to encapsulate
 	MLKEM1024           KeySpec = "ML_KEM_1024"           // to encapsulate
-	HMAC224             KeySpec = "HMAC_224"
-	HMAC256             KeySpec = "HMAC_256"
-	HMAC384             KeySpec = "HMAC_384"
-	HMAC512             KeySpec = "HMAC_512"
-	SM2                 KeySpec = "SM2" // of AWS KMS in China; always [ErrUnsupportedOperation] here
+	HMAC224             KeySpec = "HMAC_224"              // to authenticate
+	HMAC256             KeySpec = "HMAC_256"              // to authenticate
+	HMAC384             KeySpec = "HMAC_384"              // to authenticate
+	HMAC512             KeySpec = "HMAC_512"              // to authenticate
+	SM2                 KeySpec = "SM2"                   // of AWS KMS in China; always [ErrUnsupportedOperation] here
 )
 
 // A KeyUsage says what a key is for. It never changes.
@@ -46,14 +46,14 @@ type KeyUsage string
 
 // Key usages.
 const (
-	SignVerify             KeyUsage = "SIGN_VERIFY"
-	EncryptDecrypt         KeyUsage = "ENCRYPT_DECRYPT"
-	GenerateVerifyMac      KeyUsage = "GENERATE_VERIFY_MAC"
-	KeyAgreement           KeyUsage = "KEY_AGREEMENT"
-	EncapsulateDecapsulate KeyUsage = "ENCAPSULATE_DECAPSULATE"
+	SignVerify             KeyUsage = "SIGN_VERIFY"             // Sign, Verify
+	EncryptDecrypt         KeyUsage = "ENCRYPT_DECRYPT"         // Encrypt, Decrypt, ReEncrypt; under symmetric keys, data keys and key pairs as well
+	GenerateVerifyMac      KeyUsage = "GENERATE_VERIFY_MAC"     // GenerateMac, VerifyMac
+	KeyAgreement           KeyUsage = "KEY_AGREEMENT"           // DeriveSharedSecret
+	EncapsulateDecapsulate KeyUsage = "ENCAPSULATE_DECAPSULATE" // Encapsulate, Decapsulate
 )
 
-// An Algorithm names what a key does with its material.
+// An Algorithm names what a key does with its material. Which ones a key has follows from its spec and its usage; [KeyMetadata] and [PublicKey] list them.
 type Algorithm string
 
 // Encryption algorithms.
@@ -64,7 +64,7 @@ const (
 	AlgorithmSM2PKE           Algorithm = "SM2PKE"             // no key can
 )
 
-// Signing algorithms.
+// Signing algorithms. RSA keys have all of RSA's, and all other keys those that name their spec here.
 const (
 	AlgorithmRSASSAPSSSHA256      Algorithm = "RSASSA_PSS_SHA_256" // RFC 8017, section 8.1, with MGF1 of the same hash and a salt as long as it
 	AlgorithmRSASSAPSSSHA384      Algorithm = "RSASSA_PSS_SHA_384"
@@ -72,16 +72,16 @@ const (
 	AlgorithmRSASSAPKCS1V15SHA256 Algorithm = "RSASSA_PKCS1_V1_5_SHA_256" // RFC 8017, section 8.2
 	AlgorithmRSASSAPKCS1V15SHA384 Algorithm = "RSASSA_PKCS1_V1_5_SHA_384"
 	AlgorithmRSASSAPKCS1V15SHA512 Algorithm = "RSASSA_PKCS1_V1_5_SHA_512"
-	AlgorithmECDSASHA256          Algorithm = "ECDSA_SHA_256" // FIPS 186-5, hedged; in DER (RFC 3279, section 2.2.3)
-	AlgorithmECDSASHA384          Algorithm = "ECDSA_SHA_384"
-	AlgorithmECDSASHA512          Algorithm = "ECDSA_SHA_512"
-	AlgorithmED25519SHA512        Algorithm = "ED25519_SHA_512"    // Ed25519 (RFC 8032, section 5.1), of messages only
-	AlgorithmED25519PHSHA512      Algorithm = "ED25519_PH_SHA_512" // Ed25519ph of a digest: what it signs is the SHA-512 hash, hashed once more
-	AlgorithmMLDSASHAKE256        Algorithm = "ML_DSA_SHAKE_256"   // FIPS 204, hedged, with an empty context
+	AlgorithmECDSASHA256          Algorithm = "ECDSA_SHA_256"      // of ECC_NIST_P256 and ECC_SECG_P256K1: FIPS 186-5, hedged; in DER (RFC 3279, section 2.2.3)
+	AlgorithmECDSASHA384          Algorithm = "ECDSA_SHA_384"      // of ECC_NIST_P384
+	AlgorithmECDSASHA512          Algorithm = "ECDSA_SHA_512"      // of ECC_NIST_P521
+	AlgorithmED25519SHA512        Algorithm = "ED25519_SHA_512"    // of ECC_NIST_EDWARDS25519: Ed25519 (RFC 8032, section 5.1), of messages only
+	AlgorithmED25519PHSHA512      Algorithm = "ED25519_PH_SHA_512" // the same key's Ed25519ph of a digest: what it signs is the SHA-512 hash, hashed once more
+	AlgorithmMLDSASHAKE256        Algorithm = "ML_DSA_SHAKE_256"   // of every ML_DSA spec: FIPS 204, hedged, with an empty context
 	AlgorithmSM2DSA               Algorithm = "SM2DSA"             // no key can
 )
 
-// MAC algorithms: HMAC (RFC 2104), in full length.
+// MAC algorithms: HMAC (RFC 2104), in full length. An HMAC key has the one with the number of its spec.
 const (
 	AlgorithmHMACSHA224 Algorithm = "HMAC_SHA_224"
 	AlgorithmHMACSHA256 Algorithm = "HMAC_SHA_256"

@@ -56,7 +56,9 @@ var opGenerateMac = operation{
 	needs: []need{{action: "kms:GenerateMac", states: inEnabled, usage: GenerateVerifyMac}},
 }
 
-// GenerateMac returns the HMAC of 1 to 4096 bytes, in full length: 28, 32, 48 or 64 bytes. An HMAC key has one algorithm; any other is [ErrInvalidKeyUsage].
+// GenerateMac returns the HMAC of 1 to 4096 bytes, in full length: 28, 32, 48 or 64 bytes. An HMAC key has one algorithm; any other is [ErrInvalidKeyUsage]. What is
+// longer is hashed by whoever has it, and both sides authenticate the hash: there is no other way, and the MAC is not the HMAC of the message then. A MAC does not name
+// its key; see [Client.Sign].
 func (c *Client) GenerateMac(ctx context.Context, ref string, message []byte, algorithm Algorithm) (MacResult, error) {
 	var v violations
 	req := v.mac(ref, message, algorithm)

@@ -31,11 +31,18 @@ type Message struct {
 func Raw(message []byte) Message { return Message{MessageRaw, message} }
 
 // Digest is the hash of a message, as long as the algorithm's hash: for what is longer than 4096 bytes, or must not be shown. Ed25519ph takes the SHA-512 hash, and
-// signs it as its message: an Ed25519ph elsewhere is given the digest in place of the message to verify. ED25519_SHA_512 and ML-DSA take no digest.
+// signs it as its message: an Ed25519ph elsewhere is given the digest in place of the message to verify, and [ed25519.VerifyWithOptions], which wants a hash, the SHA-512
+// hash of the digest. ED25519_SHA_512 and ML-DSA take no digest.
 func Digest(digest []byte) Message { return Message{MessageDigest, digest} }
 
-// ExternalMu is the 64 bytes that stand for a message in ML-DSA: SHAKE256(SHAKE256(public key, 64) || 0x00 || 0x00 || message, 64), of the public key as FIPS 204
-// encodes it.
+// ExternalMu is the 64 bytes that stand for a message in ML-DSA: for what is longer than 4096 bytes, or must not be shown. It is SHAKE256(SHAKE256(public key, 64) ||
+// 0x00 || 0x00 || message, 64), of the public key as FIPS 204 encodes it, which is what the Bytes method of the parsed key returns:
+//
+//	h := sha3.NewSHAKE256()
+//	h.Write(sha3.SumSHAKE256(public.Bytes(), 64))
+//	h.Write([]byte{0, 0})
+//	io.Copy(h, message)
+//	h.Read(mu) // 64 bytes
 func ExternalMu(mu []byte) Message { return Message{MessageExternalMu, mu} }
 
 // Limits of messages and of what authenticates them, in bytes.
@@ -105,8 +112,10 @@ var opSign = operation{
 	needs: []need{{action: "kms:Sign", states: inEnabled, usage: SignVerify}},
 }
 
-// Sign signs a message under a key. RSA signatures are as long as the modulus, ECDSA's are in DER, Ed25519's have 64 bytes and ML-DSA's 2420, 3309 or 4627. ECDSA, PSS and
-// ML-DSA signatures of one message differ each time.
+// Sign signs a message under a key: up to 4096 bytes themselves ([Raw]), and anything by its [Digest], or its μ ([ExternalMu]) with ML-DSA. RSA signatures are as long
+// as the modulus, ECDSA's are in DER, Ed25519's have 64 bytes and ML-DSA's 2420, 3309 or 4627. ECDSA, PSS and ML-DSA signatures of one message differ each time.
+//
+// A signature does not name its key. Where an alias may move, keep the KeyARN of the result with it: Verify by the alias asks the key that the alias means then.
 //
 // An algorithm that is not one of the key's is [ErrInvalidKeyUsage]; a digest of the wrong length, or a type of message that the algorithm does not take, is
 // [ErrValidation].
@@ -131,9 +140,10 @@ var opVerify = operation{
 	needs: []need{{action: "kms:Verify", states: inEnabled, usage: SignVerify}},
 }
 
-// Verify returns nil if signature is one of message under a key, by that algorithm. If it is not, that is [ErrInvalidSignature]; there is no other answer. A signature that
-// is empty or longer than 6144 bytes, as a message that Sign does not take, is [ErrValidation], and verified by nothing. A message that was signed raw verifies by its
-// digest or its μ as well, and the other way round, but for Ed25519. Go 1.27 brings an ML-DSA that does not verify a μ: built with it, that is [ErrUnsupportedOperation].
+// Verify returns nil if signature is one of message under a key, by that algorithm. If it is not, that is [ErrInvalidSignature]; there is no other answer. A signature
+// that is empty or longer than 6144 bytes, as a message that Sign does not take, is [ErrValidation], and verified by nothing. A message that was signed raw verifies by
+// its digest or its μ as well, and the other way round, but for Ed25519. Go 1.27 brings an ML-DSA that does not verify a μ: built with it, that is
+// [ErrUnsupportedOperation].
 func (c *Client) Verify(ctx context.Context, ref string, message Message, signature []byte, algorithm Algorithm) error {
 	var v violations
 	v.length("signature", len(signature), 1, maxSignature)
@@ -164,8 +174,10 @@ type PublicKey struct {
 	KeyAlgorithms
 }
 
-// Parse returns the public key as a value: *[rsa.PublicKey], *[ecdsa.PublicKey], [ed25519.PublicKey], a public key of filippo.io/mldsa for ML-DSA, and a
-// [crypto.Encapsulator] for ML-KEM.
+// Parse returns the public key as a value: *[rsa.PublicKey], *[ecdsa.PublicKey], [ed25519.PublicKey], *mldsa.PublicKey of filippo.io/mldsa, *mlkem.EncapsulationKey768,
+// *mlkem.EncapsulationKey1024, and for ML_KEM_512 another [crypto.Encapsulator]. [x509.ParsePKIXPublicKey] knows neither ML-DSA nor ML-KEM nor secp256k1.
+//
+// It needs DER and KeySpec alone, and so reads the public keys of pairs too: PublicKey{DER: pair.PublicKey, KeySpec: pair.KeyPairSpec}.
 func (p PublicKey) Parse() (crypto.PublicKey, error) {
 	s := p.KeySpec.specification()
 	if s.pair == nil {

@@ -63,9 +63,17 @@ func (h *held) Public() crypto.PublicKey { return h.public }
 // A Signer is a key as a [crypto.Signer] and a [crypto.MessageSigner]; see [Client.Signer]. It is safe for concurrent use.
 type Signer struct{ held }
 
-// Signer returns the key that ref names as a signer that acts for this client, for x509.CreateCertificate, for TLS certificates and for tokens. It needs
-// kms:GetPublicKey once, and kms:Sign for each signature. Where ref is an alias, the signer keeps to the key that it means now. ctx is for finding the key; see
-// [Signer.WithContext] for signing.
+// Signer returns the key that ref names as a signer that acts for this client. It needs kms:GetPublicKey once, and kms:Sign for each signature. Where ref is an alias,
+// the signer keeps to the key that it means now. ctx is for finding the key; see [Signer.WithContext] for signing.
+//
+// With RSA, the NIST curves and Ed25519 it is a signer for [x509.CreateCertificate], for TLS certificates and for golang.org/x/crypto/ssh (NewSignerFromSigner). A key on
+// a curve signs with the hash of the curve only, and TLS 1.2 may ask for another: set SupportedSignatureAlgorithms of the TLS certificate of an ECC_NIST_P384 key to
+// ECDSAWithP384AndSHA384 alone, and of an ECC_NIST_P521 key to ECDSAWithP521AndSHA512 alone. Token libraries are given it where they take a [crypto.Signer]; one that
+// wants the private key itself cannot have it. What JWS calls an ECDSA signature is the two numbers side by side (RFC 7518, section 3.4), and not the DER that a
+// signer returns.
+//
+// Policies see its signatures with kms:MessageType DIGEST, those of Ed25519 and ML-DSA with RAW, and of ML-DSA beyond 4096 bytes with EXTERNAL_MU. kms:GetPublicKey has
+// neither that key nor kms:SigningAlgorithm: a statement with such a condition does not allow it.
 func (c *Client) Signer(ctx context.Context, ref string) (*Signer, error) {
 	h, err := c.hold(ctx, ref, SignVerify, &opSign)
 	if err != nil {
@@ -81,10 +89,10 @@ func (s *Signer) WithContext(ctx context.Context) *Signer {
 	return &v
 }
 
-// Sign signs a digest, or with Ed25519 and ML-DSA and opts without a hash, a message. It uses no random source but the keyring's own. What the key's algorithms cannot do
-// is an error that says so: another hash than SHA-256, SHA-384 or SHA-512 with RSA, and than the curve's with ECDSA; another salt than one as long as the hash with PSS,
-// where [rsa.PSSSaltLengthAuto] leaves it to the key; Ed25519ph, since AWS KMS hashes the digest once more; a context. Ed25519 signs up to 4096 bytes, ML-DSA any number,
-// those beyond 4096 by their μ.
+// Sign signs a digest, of which opts name the hash; or with Ed25519 and ML-DSA, and opts that are nil or without a hash, a message. It uses no random source but the
+// keyring's own. What the key's algorithms cannot do is an error that says so: another hash than SHA-256, SHA-384 or SHA-512 with RSA, and than the curve's with ECDSA;
+// another salt than one as long as the hash with PSS, where [rsa.PSSSaltLengthAuto] leaves it to the key; Ed25519ph, since AWS KMS hashes the digest once more, and which
+// [Client.Sign] has; a context. Ed25519 signs up to 4096 bytes, ML-DSA any number, those beyond 4096 by their μ.
 func (s *Signer) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	m, algorithm, err := s.scheme(digest, opts)
 	if err != nil {

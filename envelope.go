@@ -181,8 +181,9 @@ type DataKeyPair struct {
 	EncryptedDataKeyPair
 }
 
-// PrivateKey returns the private key itself in PKCS#8 (RFC 5958), DER: not a copy, so that Zero wipes what it returned. After Zero it returns nil. That of ML-KEM is its
-// seed (RFC 9935).
+// PrivateKey returns the private key itself in PKCS#8 (RFC 5958), DER: not a copy, so that Zero wipes what it returned. After Zero it returns nil.
+// [x509.ParsePKCS8PrivateKey] reads it, but for secp256k1 and ML-KEM, which it does not know. That of ML-KEM is its seed (RFC 9935): the last 64 bytes, for
+// mlkem.NewDecapsulationKey768 and its like.
 func (p DataKeyPair) PrivateKey() []byte { return p.bytes() }
 
 func (p DataKeyPair) withhold() {
@@ -193,7 +194,7 @@ func (p DataKeyPair) withhold() {
 // An EncryptedDataKeyPair is a key pair whose private key nobody has seen.
 type EncryptedDataKeyPair struct {
 	PrivateKeyCiphertext []byte
-	PublicKey            []byte // X.509 SubjectPublicKeyInfo (RFC 5280, section 4.1)
+	PublicKey            []byte // X.509 SubjectPublicKeyInfo (RFC 5280, section 4.1); [PublicKey.Parse] reads it
 	KeyPairSpec          KeySpec
 	KeyARN               string // of the key that the private key is encrypted under
 	KeyMaterialID        string
@@ -207,8 +208,9 @@ var opGenerateDataKeyPair = operation{
 	fits:  func(r *request, _ *key) error { return r.pairSpec.specification().refusal("") },
 }
 
-// GenerateDataKeyPair returns a fresh key pair, of any asymmetric spec but ML-DSA's, and the private key's ciphertext under a symmetric encryption key. A fresh RSA key
-// takes a while to find, from a tenth of a second to several: ctx can end that.
+// GenerateDataKeyPair returns a fresh key pair, of any asymmetric spec but ML-DSA's, and the private key's ciphertext under a symmetric encryption key. Decrypt with the
+// same encryption context gives the private key back, as [DataKeyPair.PrivateKey] has it. A fresh RSA key takes a while to find, from a tenth of a second to several:
+// ctx can end that.
 func (c *Client) GenerateDataKeyPair(ctx context.Context, ref string, spec KeySpec, ec EncryptionContext) (DataKeyPair, error) {
 	req := dataKeyPairRequest(ref, spec, ec)
 	return do(ctx, c, &opGenerateDataKeyPair, &req, func(ctx context.Context, a admitted) (DataKeyPair, error) {

@@ -340,6 +340,57 @@ func ExampleClient_Sign() {
 	// elsewhere: true
 }
 
+// Whoever builds signs, whoever deploys verifies, and neither does the other. A signing key does not rotate: its alias moves to another one. What the old key signed goes on
+// to verify by the old key's ARN, which is kept with the signature.
+func ExampleClient_UpdateAlias() {
+	ctx := context.Background()
+	ring, err := kms.Open(ctx, kms.Config{AccountID: "111122223333"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ring.Close()
+	in := kms.CreateKeyInput{KeySpec: kms.ECCNISTP256, KeyUsage: kms.SignVerify, Policy: `{
+		"Version": "2012-10-17",
+		"Statement": [
+			{"Sid": "Account", "Effect": "Allow", "Principal": {"AWS": "111122223333"}, "Action": "kms:*", "Resource": "*"},
+			{"Sid": "Build", "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:role/build"}, "Action": "kms:Sign", "Resource": "*",
+			 "Condition": {"StringEquals": {"kms:MessageType": "DIGEST"}}},
+			{"Sid": "Deploy", "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:role/deploy"}, "Action": ["kms:Verify", "kms:GetPublicKey"], "Resource": "*"}
+		]}`}
+	key, err := ring.CreateKey(ctx, in)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := ring.CreateAlias(ctx, "alias/releases", key.ARN); err != nil {
+		log.Fatal(err)
+	}
+
+	build, deploy := ring.As(kms.Role("build")), ring.As(kms.Role("deploy"))
+	digest := sha256.Sum256([]byte("version 1"))
+	signed, err := build.Sign(ctx, "alias/releases", kms.Digest(digest[:]), kms.AlgorithmECDSASHA256)
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = deploy.Sign(ctx, "alias/releases", kms.Digest(digest[:]), kms.AlgorithmECDSASHA256)
+	fmt.Println("deploy may not sign:", errors.Is(err, kms.ErrAccessDenied))
+
+	next, err := ring.CreateKey(ctx, in)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := ring.UpdateAlias(ctx, "alias/releases", next.ARN); err != nil {
+		log.Fatal(err)
+	}
+	err = deploy.Verify(ctx, "alias/releases", kms.Digest(digest[:]), signed.Signature, signed.Algorithm)
+	fmt.Println("by the alias:", err == nil)
+	err = deploy.Verify(ctx, signed.KeyARN, kms.Digest(digest[:]), signed.Signature, signed.Algorithm)
+	fmt.Println("by its key:", err == nil)
+	// Output:
+	// deploy may not sign: true
+	// by the alias: false
+	// by its key: true
+}
+
 func ExampleClient_Signer() {
 	ctx := context.Background()
 	ring, err := kms.Open(ctx, kms.Config{})

@@ -120,7 +120,8 @@ func policyOf(id string, statements ...statement) string {
 // A user of another account ([Caller.InAccount]) needs that account's permission as well; Root().InAccount(id) stands for all of an account. Aliases, and everything else
 // that has no key, are not in a key policy's gift: they are the root user's, and theirs to whom identity policies give them.
 //
-// What using the key means follows from its usage: encrypting and decrypting unless another one is given.
+// What using the key means follows from its usage, which has to be the key's: encrypting and decrypting unless another one is given. Users under [SignVerify] sign,
+// verify and get the public key. Where some may sign and others only verify, the policy is one of your own; see the example of [Client.UpdateAlias].
 func (k *Keyring) DefaultPolicy(administrators, users []Caller, usage ...KeyUsage) (string, error) {
 	var more []statement
 	if len(usage) == 0 {

@@ -33,7 +33,7 @@
 //	defer dk.Zero()
 //
 //	signing, err := ring.CreateKey(ctx, kms.CreateKeyInput{KeySpec: kms.ECCNISTP256, KeyUsage: kms.SignVerify})
-//	signer, err := ring.Signer(ctx, signing.ARN) // a crypto.Signer for certificates, TLS and tokens, whose key stays in the ring
+//	signer, err := ring.Signer(ctx, signing.ARN) // a crypto.Signer for certificates, TLS and SSH, whose key stays in the ring
 //
 // # Who may do what
 //

@@ -1,6 +1,7 @@
 package kms
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto"
@@ -9,10 +10,11 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -40,11 +42,11 @@ func (c *Client) hold(ctx context.Context, ref string, usage KeyUsage, op *opera
 		return held{}, err
 	}
 	if key.KeyUsage != usage {
-		return held{}, wrap(opGetPublicKey.name, key.KeyARN, faultf(ErrInvalidKeyUsage, "%s key usage is %s which is not valid for %s.", key.KeyARN, key.KeyUsage, op.name))
+		return held{}, wrap(op.name, key.KeyARN, faultf(ErrInvalidKeyUsage, "%s key usage is %s which is not valid for %s.", key.KeyARN, key.KeyUsage, op.name))
 	}
 	public, err := key.Parse()
 	if err != nil {
-		return held{}, wrap(opGetPublicKey.name, key.KeyARN, unusable(err))
+		return held{}, wrap(op.name, key.KeyARN, unusable(err))
 	}
 	return held{client: c, ctx: context.WithoutCancel(ctx), key: key, public: public}, nil
 }
@@ -53,6 +55,17 @@ func (c *Client) hold(ctx context.Context, ref string, usage KeyUsage, op *opera
 func (h *held) begin() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(h.ctx, adapterTimeout)
 }
+
+// refuse says why op is not even asked for.
+func (h *held) refuse(op *operation, code Code, format string, args ...any) error {
+	return wrap(op.name, h.key.KeyARN, faultf(code, format, args...))
+}
+
+// Format implements [fmt.Formatter]: whatever the verb, it prints which key it is.
+func (h *held) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "the key "+h.key.KeyARN) }
+
+// LogValue implements [slog.LogValuer] with the ARN.
+func (h *held) LogValue() slog.Value { return slog.StringValue(h.key.KeyARN) }
 
 // KeyARN returns the ARN of the key.
 func (h *held) KeyARN() string { return h.key.KeyARN }
@@ -124,12 +137,12 @@ func hashOf(opts crypto.SignerOpts) crypto.Hash {
 // scheme is the message and the algorithm that opts mean.
 func (s *Signer) scheme(digest []byte, opts crypto.SignerOpts) (Message, Algorithm, error) {
 	if keypair.HasContext(opts) {
-		return Message{}, "", errors.New("kms: a key signs without a context")
+		return Message{}, "", s.refuse(&opSign, ErrValidation, "A key signs without a context.")
 	}
 	hash := hashOf(opts)
 	salted, isPSS := opts.(*rsa.PSSOptions)
-	if isPSS && salted.SaltLength != rsa.PSSSaltLengthAuto && salted.SaltLength != rsa.PSSSaltLengthEqualsHash && salted.SaltLength != hash.Size() {
-		return Message{}, "", errors.New("kms: a key signs by PSS with a salt as long as the hash")
+	if isPSS && salted.SaltLength != rsa.PSSSaltLengthAuto && salted.SaltLength != rsa.PSSSaltLengthEqualsHash && !(hash.Available() && salted.SaltLength == hash.Size()) {
+		return Message{}, "", s.refuse(&opSign, ErrValidation, "A key signs by PSS with a salt as long as the hash.")
 	}
 	for _, a := range s.key.SigningAlgorithms {
 		for _, kind := range messageTypes {
@@ -138,13 +151,41 @@ func (s *Signer) scheme(digest []byte, opts crypto.SignerOpts) (Message, Algorit
 				continue
 			}
 			if a == AlgorithmMLDSASHAKE256 && kind == MessageRaw && len(digest) > maxMessage {
-				mu, err := keypair.Mu(s.public, digest)
-				return ExternalMu(mu), a, err
+				m, err := s.key.Mu(bytes.NewReader(digest))
+				return m, a, err
 			}
 			return Message{kind, digest}, a, nil
 		}
 	}
-	return Message{}, "", fmt.Errorf("kms: a key of %s does not sign with %v in that way", s.key.KeySpec, hash)
+	return Message{}, "", s.refuse(&opSign, ErrInvalidKeyUsage, "A key of %s signs %s, and not %s.", s.key.KeySpec, s.offers(), asked(hash, isPSS))
+}
+
+// offers says what the key signs.
+func (s *Signer) offers() string {
+	var ways []string
+	for _, a := range s.key.SigningAlgorithms {
+		for _, kind := range messageTypes {
+			if how, ok := schemes[a].messages[kind]; ok && (kind != MessageRaw || how.hash == 0) && a != AlgorithmED25519PHSHA512 {
+				_, salts := how.opts.(*rsa.PSSOptions)
+				ways = append(ways, asked(how.opts.HashFunc(), salts))
+			}
+		}
+	}
+	return strings.Join(ways, ", or ")
+}
+
+// asked names what options ask for.
+func asked(hash crypto.Hash, pss bool) string {
+	switch {
+	case hash == 0:
+		return "messages that are not hashed"
+	case hash == keypair.ExternalMu:
+		return "an external mu"
+	case pss:
+		return fmt.Sprintf("%v digests by PSS", hash)
+	default:
+		return fmt.Sprintf("%v digests", hash)
+	}
 }
 
 // A Decrypter is an RSA key as a [crypto.Decrypter]; see [Client.Decrypter]. It is safe for concurrent use.
@@ -171,14 +212,14 @@ func (d *Decrypter) WithContext(ctx context.Context) *Decrypter {
 func (d *Decrypter) Decrypt(_ io.Reader, ciphertext []byte, opts crypto.DecrypterOpts) ([]byte, error) {
 	o, ok := opts.(*rsa.OAEPOptions)
 	if !ok {
-		return nil, errors.New("kms: a key decrypts by OAEP only: opts must be *rsa.OAEPOptions")
+		return nil, d.refuse(&opDecrypt, ErrInvalidKeyUsage, "A key decrypts by OAEP only: the options must be *rsa.OAEPOptions.")
 	}
 	if len(o.Label) > 0 || cmp.Or(o.MGFHash, o.Hash) != o.Hash {
-		return nil, errors.New("kms: a key decrypts by OAEP without a label, and with one hash")
+		return nil, d.refuse(&opDecrypt, ErrInvalidKeyUsage, "A key decrypts by OAEP without a label, and with one hash.")
 	}
 	i := slices.IndexFunc(d.key.EncryptionAlgorithms, func(a Algorithm) bool { return schemes[a].hash == o.Hash })
 	if i < 0 {
-		return nil, fmt.Errorf("kms: a key does not decrypt with %v", o.Hash)
+		return nil, d.refuse(&opDecrypt, ErrInvalidKeyUsage, "A key decrypts by OAEP with SHA-1 or SHA-256, and not with %v.", o.Hash)
 	}
 	ctx, cancel := d.begin()
 	defer cancel()
@@ -222,11 +263,11 @@ func (x *KeyExchanger) Curve() ecdh.Curve { return x.exchange.Curve() }
 // ECDH returns the secret that the key shares with another one on its curve; see [Client.DeriveSharedSecret].
 func (x *KeyExchanger) ECDH(other *ecdh.PublicKey) ([]byte, error) {
 	if other == nil || other.Curve() != x.Curve() {
-		return nil, errors.New("kms: the other key is on another curve")
+		return nil, x.refuse(&opDeriveSharedSecret, ErrValidation, "The other key must be one on the curve %v.", x.Curve())
 	}
 	der, err := x509.MarshalPKIXPublicKey(other)
 	if err != nil {
-		return nil, err
+		return nil, wrap(opDeriveSharedSecret.name, x.key.KeyARN, unusable(err))
 	}
 	ctx, cancel := x.begin()
 	defer cancel()

@@ -17,9 +17,11 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"fmt"
 	"math/big"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"filippo.io/mldsa"
@@ -60,21 +62,21 @@ func TestSigner(t *testing.T) {
 			{"PKCS 1", d256[:], crypto.SHA256, ""}, {"PKCS 1, longer", d384[:], crypto.SHA384, ""}, {"PKCS 1, longest", d512[:], crypto.SHA512, ""},
 			{"PSS", d256[:], salt(rsa.PSSSaltLengthEqualsHash, crypto.SHA256), ""}, {"PSS, any salt", d512[:], salt(rsa.PSSSaltLengthAuto, crypto.SHA512), ""},
 			{"PSS, salt by number", d384[:], salt(48, crypto.SHA384), ""}, {"PSS, other salt", d256[:], salt(20, crypto.SHA256), "salt"},
-			{"other hash", d256[:20], crypto.SHA1, "SHA-1"}, {"no hash", message[:100], crypto.Hash(0), "does not sign"}, {"no options", message[:100], nil, "does not sign"},
+			{"other hash", d256[:20], crypto.SHA1, "and not SHA-1 digests"}, {"no hash", message[:100], crypto.Hash(0), ", and not "}, {"no options", message[:100], nil, ", and not "},
 			{"other digest", d256[:31], crypto.SHA256, "Digest is invalid length"},
 		}},
 		{kms.ECCNISTP384, func(key crypto.PublicKey, digest, signature []byte, _ crypto.SignerOpts) bool {
 			return ecdsa.VerifyASN1(key.(*ecdsa.PublicKey), digest, signature)
 		}, []try{
-			{"digest", d384[:], crypto.SHA384, ""}, {"shorter hash", d256[:], crypto.SHA256, "does not sign"}, {"longer hash", d512[:], crypto.SHA512, "does not sign"},
-			{"no hash", d384[:], crypto.Hash(0), "does not sign"}, {"PSS", d384[:], salt(0, crypto.SHA384), "does not sign"},
+			{"digest", d384[:], crypto.SHA384, ""}, {"shorter hash", d256[:], crypto.SHA256, ", and not "}, {"longer hash", d512[:], crypto.SHA512, ", and not "},
+			{"no hash", d384[:], crypto.Hash(0), ", and not "}, {"PSS", d384[:], salt(0, crypto.SHA384), ", and not "},
 		}},
 		{kms.ECCNISTEdwards25519, func(key crypto.PublicKey, message, signature []byte, _ crypto.SignerOpts) bool {
 			return ed25519.Verify(key.(ed25519.PublicKey), message, signature)
 		}, []try{
 			{"message", message[:4096], crypto.Hash(0), ""}, {"options", message[:10], &ed25519.Options{}, ""}, {"long", message, crypto.Hash(0), "4096"},
 			{"no options", message[:10], nil, ""},
-			{"prehashed", d512[:], &ed25519.Options{Hash: crypto.SHA512}, "does not sign"}, {"context", message[:10], &ed25519.Options{Context: "c"}, "context"},
+			{"prehashed", d512[:], &ed25519.Options{Hash: crypto.SHA512}, ", and not "}, {"context", message[:10], &ed25519.Options{Context: "c"}, "context"},
 		}},
 		{kms.MLDSA44, func(key crypto.PublicKey, message, signature []byte, opts crypto.SignerOpts) bool {
 			if opts == mldsacrypto.MLDSAMu {
@@ -83,7 +85,7 @@ func TestSigner(t *testing.T) {
 			return mldsa.Verify(key.(*mldsa.PublicKey), message, signature, nil) == nil
 		}, []try{
 			{"message", message[:4096], crypto.Hash(0), ""}, {"long message", message, crypto.Hash(0), ""}, {"options", message, &mldsa.Options{}, ""},
-			{"representative", d512[:], mldsacrypto.MLDSAMu, ""}, {"context", message[:10], &mldsa.Options{Context: "c"}, "context"}, {"hash", d256[:], crypto.SHA256, "does not sign"},
+			{"representative", d512[:], mldsacrypto.MLDSAMu, ""}, {"context", message[:10], &mldsa.Options{Context: "c"}, "context"}, {"hash", d256[:], crypto.SHA256, ", and not "},
 		}},
 	} {
 		if fips140.Enforced() && c.spec == kms.MLDSA44 {
@@ -94,7 +96,7 @@ func TestSigner(t *testing.T) {
 		for _, tc := range c.tries {
 			signature, err := signer.Sign(rand.Reader, tc.digest, tc.opts)
 			if tc.refused != "" {
-				if err == nil || !strings.Contains(err.Error(), tc.refused) || signature != nil {
+				if _, ok := errors.AsType[*kms.Error](err); !ok || !strings.Contains(err.Error(), tc.refused) || signature != nil {
 					t.Errorf("%s, %s: %v, want %q", c.spec, tc.name, err, tc.refused)
 				}
 				continue
@@ -102,6 +104,9 @@ func TestSigner(t *testing.T) {
 			if err != nil || !c.verify(signer.Public(), tc.digest, signature, tc.opts) {
 				t.Errorf("%s, %s: the signature does not verify: %v", c.spec, tc.name, err)
 			}
+		}
+		if text := fmt.Sprintf("%v %+v %#v", signer, signer, struct{ s any }{signer}); strings.Contains(text, "[48") || !strings.Contains(text, "the key "+signer.KeyARN()) {
+			t.Errorf("%s prints as %s", c.spec, text)
 		}
 		opts := map[kms.KeySpec]crypto.SignerOpts{kms.RSA2048: crypto.SHA256, kms.ECCNISTP384: crypto.SHA384}[c.spec]
 		long, digest := message, message
@@ -253,5 +258,57 @@ func TestCertificateAuthority(t *testing.T) {
 		if _, err := issued.Verify(x509.VerifyOptions{DNSName: "example.com", Roots: roots}); err != nil {
 			t.Errorf("%s: %v", spec, err)
 		}
+	}
+}
+
+// TestParts: the halves of every key pair are read again, and fit; μ is that of the key.
+func TestParts(t *testing.T) {
+	f := open(t)
+	key := f.create()
+	for _, spec := range []kms.KeySpec{kms.RSA2048, kms.ECCNISTP256, kms.ECCNISTP384, kms.ECCNISTP521, kms.ECCSECGP256K1, kms.ECCNISTEdwards25519, kms.MLKEM512, kms.MLKEM768, kms.MLKEM1024} {
+		pair, err := f.GenerateDataKeyPair(t.Context(), key.ARN, spec, nil)
+		if (kindOfKey{spec: spec}).isConfined() {
+			wantCode(t, err, kms.ErrUnsupportedOperation)
+			continue
+		}
+		check(t, err)
+		public, err := kms.PublicKey{DER: pair.PublicKey, KeySpec: spec}.Parse()
+		check(t, err)
+		private, err := kms.ParsePrivateKey(spec, pair.PrivateKey())
+		check(t, err)
+		switch private := private.(type) {
+		case interface{ Public() crypto.PublicKey }:
+			if !private.Public().(interface{ Equal(crypto.PublicKey) bool }).Equal(public) {
+				t.Errorf("%s: the halves do not fit", spec)
+			}
+		case crypto.Decapsulator:
+			if !bytes.Equal(private.Encapsulator().Bytes(), public.(crypto.Encapsulator).Bytes()) {
+				t.Errorf("%s: the halves do not fit", spec)
+			}
+		default:
+			t.Errorf("%s: a private key is %T", spec, private)
+		}
+		for _, wrong := range []kms.KeySpec{"", "ECC", kms.HMAC256, kms.SM2, kms.MLDSA44} {
+			if _, err := kms.ParsePrivateKey(wrong, pair.PrivateKey()); err == nil {
+				t.Errorf("a private key of %s is one of %q", spec, wrong)
+			}
+			if _, err := (kms.PublicKey{DER: pair.PublicKey, KeySpec: wrong}).Parse(); err == nil {
+				t.Errorf("a public key of %s is one of %q", spec, wrong)
+			}
+		}
+		if _, err := (kms.PublicKey{DER: pair.PublicKey, KeySpec: spec}).Mu(strings.NewReader("x")); err == nil {
+			t.Errorf("a mu of %s", spec)
+		}
+	}
+	if fips140.Enforced() {
+		return
+	}
+	signing := f.of(kms.MLDSA44, kms.SignVerify)
+	public := must(f.GetPublicKey(t.Context(), signing))(t)
+	mu := must(public.Mu(strings.NewReader("a message")))(t)
+	res := must(f.Sign(t.Context(), signing, mu, kms.AlgorithmMLDSASHAKE256))(t)
+	check(t, f.Verify(t.Context(), signing, kms.Raw([]byte("a message")), res.Signature, kms.AlgorithmMLDSASHAKE256))
+	if _, err := public.Mu(iotest.ErrReader(errors.ErrUnsupported)); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("of a reader that fails: %v", err)
 	}
 }

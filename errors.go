@@ -47,8 +47,8 @@ const (
 	ErrValidation           Code = "ValidationException"              // an input breaks a limit or has the wrong form
 )
 
-// An Error is what every operation returns when it does not succeed. Its text is safe to log: it never holds plaintext, ciphertext or key material. What an adapter such
-// as [Signer] refuses before it asks for an operation is another error, without a Code.
+// An Error is what every operation returns when it does not succeed. Its text is safe to log: it never holds plaintext, ciphertext or key material. An
+// adapter such as [Signer] returns the same of what it refuses before it asks for an operation.
 type Error struct {
 	Op      string // the operation, such as "Decrypt"
 	Code    Code

@@ -167,7 +167,7 @@ func (in *CreateGrantInput) check(ref string) error {
 	}
 	for i, op := range in.Operations {
 		if !slices.Contains(grantOperations, op) {
-			v.add(memberName("operations", i, ""), printable(string(op)), "satisfy enum value set of grant operations")
+			v.add(memberName("operations", i, ""), printable(string(op)), "satisfy enum value set: ["+strings.Join(texts(grantOperations), ", ")+"]")
 		}
 	}
 	if in.Name != "" && (len(in.Name) > maxGrantName || !grantName.MatchString(in.Name)) {

@@ -658,8 +658,10 @@ func (n *need) check(k *key, op *operation, r *request) error {
 			return k.refusal("")
 		}
 		return nil
+	case n.asymmetric:
+		return faultf(ErrUnsupportedOperation, "%s key spec is %s which is not valid for %s.", k.arn, k.spec, op.name)
 	case n.usage == "":
-		return faultf(ErrUnsupportedOperation, "")
+		return faultf(ErrUnsupportedOperation, "") // as AWS KMS says it
 	case n.usage != k.usage && n.made:
 		return errIncorrectKey
 	case n.usage != k.usage:

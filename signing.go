@@ -3,8 +3,9 @@ package kms
 import (
 	"context"
 	"crypto"
-	"crypto/x509"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 
 	"github.com/claviger/kms/audit"
@@ -179,15 +180,51 @@ type PublicKey struct {
 //
 // It needs DER and KeySpec alone, and so reads the public keys of pairs too: PublicKey{DER: pair.PublicKey, KeySpec: pair.KeyPairSpec}.
 func (p PublicKey) Parse() (crypto.PublicKey, error) {
-	s := p.KeySpec.specification()
-	if s.pair == nil {
-		return x509.ParsePKIXPublicKey(p.DER)
-	}
-	public, err := s.pair.ParsePublic(p.DER)
+	s, err := p.KeySpec.pairs()
 	if err != nil {
 		return nil, err
 	}
+	public, err := s.pair.ParsePublic(p.DER)
+	if err != nil {
+		return nil, fmt.Errorf("kms: not a public key of %s", p.KeySpec)
+	}
 	return public.Key(), nil
+}
+
+// Mu is μ of a message of any length, for an ML-DSA key to sign or verify: what stands for a message that is longer than 4096 bytes, or must not be shown. The error is the
+// reader's, or says that the key is not one of ML-DSA.
+func (p PublicKey) Mu(message io.Reader) (Message, error) {
+	key, err := p.Parse()
+	if err != nil {
+		return Message{}, err
+	}
+	mu, err := keypair.Mu(key, message)
+	if errors.Is(err, keypair.ErrOptions) {
+		return Message{}, fmt.Errorf("kms: a key of %s signs no mu", p.KeySpec)
+	}
+	return ExternalMu(mu), err
+}
+
+// pairs is the specification of a spec that has key pairs.
+func (s KeySpec) pairs() (*specification, error) {
+	if known := s.specification(); known.pair != nil {
+		return known, nil
+	}
+	return nil, fmt.Errorf("kms: %q is no spec of key pairs", printable(string(s)))
+}
+
+// ParsePrivateKey reads a private key of a spec, in PKCS#8 as [Client.GenerateDataKeyPair] returns it: *[rsa.PrivateKey], *[ecdsa.PrivateKey] also for secp256k1,
+// [ed25519.PrivateKey], and a [crypto.Decapsulator] for ML-KEM. Package x509 reads all but the keys of secp256k1 and ML-KEM.
+func ParsePrivateKey(spec KeySpec, der []byte) (crypto.PrivateKey, error) {
+	s, err := spec.pairs()
+	if err != nil {
+		return nil, err
+	}
+	private, err := s.pair.ParsePrivate(der)
+	if err != nil {
+		return nil, fmt.Errorf("kms: not a private key of %s", spec)
+	}
+	return private.Key(), nil
 }
 
 var opGetPublicKey = operation{

@@ -59,6 +59,8 @@ func newECPrivate(key *ecdsa.PrivateKey) *ecPrivate {
 
 func (p *ecPrivate) Public() Public { return ecPublic{&p.key.PublicKey} }
 
+func (p *ecPrivate) Key() crypto.PrivateKey { return p.key }
+
 func (p *ecPrivate) MarshalPKCS8() ([]byte, error) { return x509.MarshalPKCS8PrivateKey(p.key) }
 
 // Sign signs with a nonce drawn from the digest, the key and the system's generator (FIPS 186-5, hedged).

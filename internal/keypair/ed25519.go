@@ -51,6 +51,8 @@ func newEdPrivate(key ed25519.PrivateKey) *edPrivate {
 
 func (p *edPrivate) Public() Public { return &p.public }
 
+func (p *edPrivate) Key() crypto.PrivateKey { return *p.key }
+
 func (p *edPrivate) MarshalPKCS8() ([]byte, error) { return x509.MarshalPKCS8PrivateKey(*p.key) }
 
 func (p *edPrivate) Sign(message []byte, opts crypto.SignerOpts) ([]byte, error) {

@@ -37,6 +37,9 @@ type Kind interface {
 type Private interface {
 	Public() Public
 
+	// Key is the private key itself as the package that knows its kind has it.
+	Key() crypto.PrivateKey
+
 	// MarshalPKCS8 writes the private key. The caller clears what it returns.
 	MarshalPKCS8() ([]byte, error)
 }

@@ -198,7 +198,7 @@ func TestExternalMu(t *testing.T) {
 		h.Write([]byte{0, 0})
 		h.Write(message)
 		h.Read(mu)
-		if got, err := Mu(key.public.key, message); err != nil || !bytes.Equal(got, mu) {
+		if got, err := Mu(key.public.key, bytes.NewReader(message)); err != nil || !bytes.Equal(got, mu) {
 			t.Errorf("%s: μ is %x, %v, want %x", name, got, err, mu)
 		}
 		plain, err := key.Sign(message, crypto.Hash(0))

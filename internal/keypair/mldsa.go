@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha3"
 	"errors"
+	"io"
 
 	"filippo.io/mldsa"
 	"filippo.io/mldsa/mldsacrypto"
@@ -25,17 +26,20 @@ const ExternalMu = mldsacrypto.MLDSAMu
 // ErrExternalMu says that this build verifies messages, and not what stands for them.
 var ErrExternalMu = errors.New("keypair: this build cannot verify an external μ")
 
-// Mu is μ of a message of any length under a public key of ML-DSA, with an empty context: SHAKE256(SHAKE256(key, 64) || 0 || 0 || message, 64).
-func Mu(key crypto.PublicKey, message []byte) ([]byte, error) {
+// Mu is μ of a message of any length under a public key of ML-DSA, with an empty context: SHAKE256(SHAKE256(key, 64) || 0 || 0 || message, 64). The error is the reader's, or
+// [ErrOptions] of another kind of key.
+func Mu(key crypto.PublicKey, message io.Reader) ([]byte, error) {
 	public, ok := key.(*mldsa.PublicKey)
 	if !ok {
-		return nil, errPublic
+		return nil, ErrOptions
 	}
 	tr := sha3.SumSHAKE256(public.Bytes(), 64)
 	h := sha3.NewSHAKE256()
 	h.Write(tr)
 	h.Write([]byte{0, 0}) // of a message, not of its hash; and no context
-	h.Write(message)
+	if _, err := io.Copy(h, message); err != nil {
+		return nil, err
+	}
 	mu := make([]byte, 64)
 	h.Read(mu)
 	return mu, nil
@@ -93,6 +97,8 @@ func newMLDSAPrivate(key *mldsa.PrivateKey) *mldsaPrivate {
 }
 
 func (p *mldsaPrivate) Public() Public { return p.public }
+
+func (p *mldsaPrivate) Key() crypto.PrivateKey { return p.key }
 
 func (p *mldsaPrivate) MarshalPKCS8() ([]byte, error) { return x509.MarshalPKCS8PrivateKey(p.key) }
 

@@ -83,6 +83,8 @@ type mlkemPrivate struct {
 
 func (p *mlkemPrivate) Public() Public { return mlkemPublic{p.key.Encapsulator(), p.kind} }
 
+func (p *mlkemPrivate) Key() crypto.PrivateKey { return p.key }
+
 func (p *mlkemPrivate) MarshalPKCS8() ([]byte, error) {
 	var der []byte
 	err := p.seed.Use(func(seed []byte) (err error) {

@@ -71,6 +71,8 @@ type rsaPrivate struct {
 
 func (p *rsaPrivate) Public() Public { return rsaPublic{&p.key.PublicKey} }
 
+func (p *rsaPrivate) Key() crypto.PrivateKey { return p.key }
+
 func (p *rsaPrivate) MarshalPKCS8() ([]byte, error) { return x509.MarshalPKCS8PrivateKey(p.key) }
 
 func (p *rsaPrivate) Sign(digest []byte, opts crypto.SignerOpts) ([]byte, error) {

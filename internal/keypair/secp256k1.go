@@ -99,6 +99,8 @@ func newK1Private(key *secp256k1.PrivateKey) *k1Private {
 
 func (p *k1Private) Public() Public { return p.public }
 
+func (p *k1Private) Key() crypto.PrivateKey { return p.signer }
+
 func (p *k1Private) MarshalPKCS8() ([]byte, error) {
 	scalar := p.key.Serialize()
 	defer clear(scalar)

@@ -1,21 +1,18 @@
 package main
 
 import (
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"testing"
 
 	"github.com/claviger/kms"
+	"github.com/claviger/kms/examples/internal/program"
 )
 
-// TestManualRotation builds and runs the program.
+func TestMain(m *testing.M) { program.Main(m, main) }
+
+// TestManualRotation runs the program.
 func TestManualRotation(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "manualrotation")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	out, err := exec.CommandContext(t.Context(), program).CombinedOutput()
+	out, err := program.Command(t).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

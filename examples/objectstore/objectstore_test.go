@@ -4,23 +4,21 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/claviger/kms"
+	"github.com/claviger/kms/examples/internal/program"
 	"github.com/claviger/kms/policy"
 )
 
-// TestObjectstore builds and runs the program.
+func TestMain(m *testing.M) { program.Main(m, main) }
+
+// TestObjectstore runs the program.
 func TestObjectstore(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "objectstore")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	cmd := exec.CommandContext(t.Context(), program)
+	cmd := program.Command(t)
 	temporary := t.TempDir()
 	cmd.Env = append(cmd.Environ(), "TMPDIR="+temporary)
 	out, err := cmd.CombinedOutput()

@@ -12,26 +12,19 @@ import (
 
 	"github.com/claviger/kms"
 	"github.com/claviger/kms/audit"
+	"github.com/claviger/kms/examples/internal/program"
 )
 
 const testPassphrase = "mellow canary at the harbour"
 
-// build builds the program.
-func build(t *testing.T) (program string) {
-	t.Helper()
-	program = filepath.Join(t.TempDir(), "quickstart")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return program
-}
+func TestMain(m *testing.M) { program.Main(m, main) }
 
 // start runs the program, and checks its exit code and that it keeps the passphrase to itself.
-func start(t *testing.T, program, passphrase string, exit int, args ...string) (stdout, stderr string) {
+func start(t *testing.T, passphrase string, exit int, args ...string) (stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), program, args...)
-	cmd.Env = append(os.Environ(), "KMS_PASSPHRASE="+passphrase)
+	cmd := program.Command(t, args...)
+	cmd.Env = append(cmd.Env, "KMS_PASSPHRASE="+passphrase)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
 		if _, ok := errors.AsType[*exec.ExitError](err); !ok {
@@ -67,8 +60,8 @@ const (
 )
 
 func TestQuickstart(t *testing.T) {
-	program, dir := build(t), t.TempDir()
-	out, _ := start(t, program, testPassphrase, 0, "-dir", dir)
+	dir := t.TempDir()
+	out, _ := start(t, testPassphrase, 0, "-dir", dir)
 	expect(t, out,
 		`Keyring [0-9a-f]{32} in .*`,
 		`Key \S+ created`,
@@ -92,7 +85,7 @@ func TestQuickstart(t *testing.T) {
 		t.Errorf("%d lines are too many to read", n)
 	}
 
-	out, _ = start(t, program, testPassphrase, 0, "-dir", dir) // the ring, the key and the alias are there
+	out, _ = start(t, testPassphrase, 0, "-dir", dir) // the ring, the key and the alias are there
 	expect(t, out,
 		`Key \S+ found`,
 		rotated+`3 versions of key material`,
@@ -102,16 +95,16 @@ func TestQuickstart(t *testing.T) {
 		`Closed the keyring and opened it again`,
 	)
 
-	_, errs := start(t, program, "another", 1, "-dir", dir)
+	_, errs := start(t, "another", 1, "-dir", dir)
 	expect(t, errs, `quickstart: kms: open: .*wrong root key.*`, `Is KMS_PASSPHRASE what it was when these keys were made\?`)
 }
 
 func TestOwnFile(t *testing.T) {
-	program, file := build(t), filepath.Join(t.TempDir(), "letter.txt")
+	file := filepath.Join(t.TempDir(), "letter.txt")
 	if err := os.WriteFile(file, []byte("Dear reader"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, _ := start(t, program, "", 0, file)
+	out, _ := start(t, "", 0, file)
 	expect(t, out,
 		`  under the passphrase of the demonstration; KMS_PASSPHRASE sets another`,
 		`  letter\.txt\.1\.sealed: version 1 \(.*\), 11 bytes, the same as letter\.txt`,
@@ -119,9 +112,9 @@ func TestOwnFile(t *testing.T) {
 	if left, err := filepath.Glob(filepath.Join(filepath.Dir(file), "*")); err != nil || len(left) != 1 {
 		t.Errorf("%v, and beside the file there is %v", err, left)
 	}
-	_, errs := start(t, program, "", 1, file+"x")
+	_, errs := start(t, "", 1, file+"x")
 	expect(t, errs, `quickstart: open .*letter\.txtx: no such file or directory`)
-	_, errs = start(t, program, "", 2, file, file)
+	_, errs = start(t, "", 2, file, file)
 	expect(t, errs, `usage: quickstart .*`)
 }
 
@@ -146,7 +139,7 @@ func TestKeyThatRotatedEnough(t *testing.T) {
 	if err := ring.Close(); err != nil {
 		t.Fatal(err)
 	}
-	out, _ := start(t, build(t), testPassphrase, 0, "-dir", dir)
+	out, _ := start(t, testPassphrase, 0, "-dir", dir)
 	expect(t, out,
 		`Key \S+ found`,
 		`  no rotation between: .*`,

@@ -3,22 +3,19 @@ package main
 import (
 	"context"
 	"errors"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"testing"
 	"time"
 
 	"github.com/claviger/kms"
+	"github.com/claviger/kms/examples/internal/program"
 )
 
-// TestServicegrant builds and runs the program.
+func TestMain(m *testing.M) { program.Main(m, main) }
+
+// TestServicegrant runs the program.
 func TestServicegrant(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "servicegrant")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	out, err := exec.CommandContext(t.Context(), program).CombinedOutput()
+	out, err := program.Command(t).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

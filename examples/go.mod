@@ -2,7 +2,11 @@ module github.com/claviger/kms/examples
 
 go 1.26.0
 
-require github.com/claviger/kms v0.0.0
+require (
+	github.com/claviger/kms v0.0.0
+	github.com/go-jose/go-jose/v4 v4.1.9
+	github.com/golang-jwt/jwt/v5 v5.3.1
+)
 
 require (
 	filippo.io/mldsa v1.0.0 // indirect

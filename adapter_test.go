@@ -190,7 +190,7 @@ func TestDecrypter(t *testing.T) {
 			t.Errorf("%v: %q, %v", opts, got, err)
 		}
 	}
-	for name, opts := range map[string]crypto.DecrypterOpts{"none": nil, "PKCS 1": &rsa.PKCS1v15DecryptOptions{}, "label": &rsa.OAEPOptions{Hash: crypto.SHA256, Label: []byte("l")},
+	for name, opts := range map[string]crypto.DecrypterOpts{"none": nil, "another type": crypto.SHA256, "label": &rsa.OAEPOptions{Hash: crypto.SHA256, Label: []byte("l")},
 		"other mask": &rsa.OAEPOptions{Hash: crypto.SHA256, MGFHash: crypto.SHA1}, "other hash": &rsa.OAEPOptions{Hash: crypto.SHA384}, "no hash": &rsa.OAEPOptions{}} {
 		if got, err := d.Decrypt(nil, ciphertext, opts); err == nil || got != nil {
 			t.Errorf("%s: decrypted", name)

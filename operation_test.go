@@ -32,8 +32,8 @@ type world struct {
 	now        atomic.Int64 // added to the runtime's clock
 	nowPanics  atomic.Bool
 	key, other KeyMetadata
-	ciphertext []byte // under key, or if that does not encrypt, under other
-	proof      []byte // what a key of another usage is tried with: a signature of the canary, its MAC, a public key, a ciphertext
+	ciphertext []byte // under key, or if that is no symmetric one, under other
+	proof      []byte // what a key of another kind is tried with: a signature of the canary, its MAC, a public key, a ciphertext
 	grant      CreateGrantResult
 }
 
@@ -74,6 +74,16 @@ func (s *step) world(t *testing.T, options ...func(*Config)) *world {
 	w.ring, err = Open(t.Context(), cfg)
 	w.must(err)
 	t.Cleanup(func() { w.nowPanics.Store(false); w.ring.Close() })
+	w.furnish(s)
+	w.sink.Reset()
+	return w
+}
+
+// furnish gives a world fresh keys, the first of the kind that the step is about, and what they are tried with.
+func (w *world) furnish(s *step) {
+	w.t.Helper()
+	t := w.t
+	var err error
 	w.key, err = w.ring.CreateKey(t.Context(), CreateKeyInput{Policy: everyone, Tags: []Tag{{"team", "a"}, {"stage", "test"}}, KeySpec: s.spec, KeyUsage: s.usage})
 	w.must(err)
 	w.other, err = w.ring.CreateKey(t.Context(), CreateKeyInput{Policy: everyone})
@@ -81,6 +91,10 @@ func (s *step) world(t *testing.T, options ...func(*Config)) *world {
 	w.must(w.ring.CreateAlias(t.Context(), worldAlias, w.key.ARN))
 	encrypting, grant := w.key, worldGrant
 	switch s.usage {
+	case EncryptDecrypt: // of an RSA key: the symmetric one's is the default
+		res, err := w.ring.Encrypt(t.Context(), w.key.ARN, []byte(canary), nil, WithAlgorithm(AlgorithmRSAESOAEPSHA256))
+		w.must(err)
+		w.proof = res.Ciphertext
 	case SignVerify:
 		res, err := w.ring.Sign(t.Context(), w.key.ARN, Raw([]byte(canary)), AlgorithmECDSASHA256)
 		w.must(err)
@@ -98,7 +112,7 @@ func (s *step) world(t *testing.T, options ...func(*Config)) *world {
 		w.must(err)
 		w.proof = res.Ciphertext
 	}
-	if w.key.KeyUsage != EncryptDecrypt {
+	if w.key.KeySpec != SymmetricDefault {
 		encrypting, grant.Operations = w.other, []GrantOperation{GrantDescribeKey}
 	}
 	out, err := w.ring.Encrypt(t.Context(), encrypting.ARN, []byte(canary), nil)
@@ -106,8 +120,6 @@ func (s *step) world(t *testing.T, options ...func(*Config)) *world {
 	w.ciphertext = out.Ciphertext
 	w.grant, err = w.ring.CreateGrant(t.Context(), w.key.ARN, grant)
 	w.must(err)
-	w.sink.Reset()
-	return w
 }
 
 func (w *world) must(err error) {
@@ -317,7 +329,7 @@ var steps = []step{
 	{method: "CreateGrant", name: "CreateGrant", action: "kms:CreateGrant", changes: true, missing: ErrNotFound, disabled: ErrDisabled, pending: ErrInvalidState,
 		call: func(ctx context.Context, c *Client, w *world, ref string) (any, error) {
 			in := worldGrant
-			in.Name = "another"
+			in.Name, in.Operations = "another", []GrantOperation{GrantDescribeKey} // which suits keys of every kind
 			return c.CreateGrant(ctx, ref, in)
 		}},
 	{method: "ListGrants", name: "ListGrants", action: "kms:ListGrants", missing: ErrNotFound,

@@ -42,7 +42,7 @@ var stateMatrix = []stateRow{
 	{"GenerateMac VerifyMac", [7]string{"ok", "1", "2|3", "5", "N/A", "14", "ok"}, "MAC", "usage"},
 	{"DeriveSharedSecret", [7]string{"ok", "1", "2|3", "5", "N/A", "14", "ok"}, "agreement", "usage"},
 	{"Encapsulate Decapsulate", [7]string{"ok", "1", "2|3", "5", "N/A", "14", "ok"}, "encapsulation", "usage"},
-	{"GetPublicKey", [7]string{"ok", "ok", "2|3", "ok", "N/A", "14", "ok"}, "RSA signing agreement encapsulation", "7"},
+	{"GetPublicKey", [7]string{"ok", "ok", "2|3", "ok", "N/A", "14", "ok"}, "RSA signing agreement encapsulation", "spec"},
 	{"DescribeKey", [7]string{"ok", "ok", "ok", "ok", "ok", "ok", "ok"}, "", ""},
 	{"NeedsReEncrypt", [7]string{"ok", "ok", "ok", "ok", "ok", "ok", "ok"}, "", ""}, // which AWS KMS has not: it is a DescribeKey
 	{"GetKeyPolicy PutKeyPolicy ListKeyPolicies", [7]string{"ok", "ok", "ok", "ok", "ok", "ok", "ok"}, "", ""},
@@ -210,6 +210,8 @@ func (w *world) unfit(s *step, row *stateRow) answer {
 	switch unfit {
 	case "incorrect key":
 		return answer{ErrIncorrectKey, incorrectKeyMessage}
+	case "spec": // whose message is ours
+		return answer{ErrUnsupportedOperation, fmt.Sprintf("ARN key spec is %s which is not valid for %s.", w.key.KeySpec, s.name)}
 	case "usage":
 		if w.key.KeyUsage == EncryptDecrypt && row.kinds == "symmetric" {
 			return answer{ErrInvalidKeyUsage, fmt.Sprintf("Algorithm SYMMETRIC_DEFAULT is incompatible with key spec %s.", w.key.KeySpec)}

@@ -91,8 +91,8 @@ func TestContests(t *testing.T) {
 			t.Errorf("%s: %d events, want %d", c.name, n, least)
 		}
 	}
-	if len(all) != 30 {
-		t.Errorf("%d contests, want 30", len(all))
+	if len(all) != 65 {
+		t.Errorf("%d contests, want 65", len(all))
 	}
 }
 
@@ -249,10 +249,14 @@ func TestTable(t *testing.T) {
 	taking := func(name string, ns, limit float64) *way {
 		return &way{name: name, limit: limit, timed: measurement{rounds: []float64{ns}, allocs: 2, bytes: 80}}
 	}
+	near := taking("near", 100, 2)
+	near.slack = 500
 	contests := []*contest{
 		{name: "fast", ours: taking("ours", 200, 0), others: []*way{taking("near", 100, 2), taking("far", 1000, noLimit)}, allocs: 2},
 		{name: "just", ours: taking("ours", 2004, 0), others: []*way{taking("near", 1000, 2)}, allocs: noLimit},
 		{name: "slow", ours: taking("ours", 333, 0), others: []*way{taking("near", 100, 2.5)}, allocs: 0},
+		{name: "fits", ours: taking("ours", 700, 0), others: []*way{near}, allocs: noLimit},
+		{name: "late", ours: taking("ours", 701, 0), others: []*way{near}, allocs: noLimit},
 		{name: "free", ours: taking("ours", 50, 0), others: []*way{taking("near", 100, 1)}, allocs: noLimit},
 	}
 	var out strings.Builder
@@ -261,13 +265,15 @@ func TestTable(t *testing.T) {
 	}
 	want := `
 work  keyring  allocs  bytes  against      takes    allocs  bytes  ratio  target
-fast  200 ns   2       80     near         100 ns   2       80     2.00   2.00    met
+fast  200 ns   2       80     near         100 ns   2       80     2.00   2.00           met
                               far          1000 ns  2       80     0.20   -
-                              allocations                          2      2       met
-just  2004 ns  2       80     near         1000 ns  2       80     2.00   2.00    met
-slow  333 ns   2       80     near         100 ns   2       80     3.33   2.50    missed by 0.83
-                              allocations                          2      0       missed by 2
-free  50 ns    2       80     near         100 ns   2       80     0.50   1.00    met
+                              allocations                          2      2              met
+just  2004 ns  2       80     near         1000 ns  2       80     2.00   2.00           met
+slow  333 ns   2       80     near         100 ns   2       80     3.33   2.50           missed by 0.83
+                              allocations                          2      0              missed by 2
+fits  700 ns   2       80     near         100 ns   2       80     7.00   2.00 + 500 ns  met
+late  701 ns   2       80     near         100 ns   2       80     7.01   2.00 + 500 ns  missed by 1 ns
+free  50 ns    2       80     near         100 ns   2       80     0.50   1.00           met
 `
 	var got strings.Builder
 	for line := range strings.Lines("\n" + out.String()) {
@@ -381,6 +387,9 @@ func BenchmarkContests(b *testing.B) {
 	_, all := newContests(b)
 	for _, c := range all {
 		b.Run(c.name, func(b *testing.B) {
+			if err := c.verify(); err != nil { // which makes what is not there yet
+				b.Fatal(err)
+			}
 			for _, w := range c.ways() {
 				b.Run(w.name, func(b *testing.B) {
 					b.ReportAllocs()

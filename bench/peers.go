@@ -12,12 +12,20 @@ import (
 
 // Names of the ways.
 const (
-	nameOurs  = "keyring"
-	nameRaw   = "crypto/cipher"
-	nameTink  = "Tink"
-	nameCedar = "Cedar"
-	nameOPA   = "OPA"
-	nameBolt  = "bbolt"
+	nameOurs    = "keyring"
+	nameRaw     = "crypto/cipher"
+	nameRSA     = "crypto/rsa"
+	nameECDSA   = "crypto/ecdsa"
+	nameDecred  = "decred"
+	nameEd25519 = "crypto/ed25519"
+	nameMLDSA   = "filippo.io/mldsa"
+	nameHMAC    = "crypto/hmac"
+	nameECDH    = "crypto/ecdh"
+	nameMLKEM   = "crypto/mlkem"
+	nameTink    = "Tink"
+	nameCedar   = "Cedar"
+	nameOPA     = "OPA"
+	nameBolt    = "bbolt"
 )
 
 // The peers encrypt with AES-256-GCM and random nonces, as a keyring does. They know nothing of callers, policies, key states or audit.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"slices"
 	"sync/atomic"
@@ -34,6 +35,18 @@ const (
 			"Action": ["kms:Encrypt", "kms:Decrypt", "kms:GenerateDataKey*"], "Resource": "*",
 			"Condition": {"StringEquals": {"kms:EncryptionContext:tenant": ["41", "42", "43"]}}}
 	]}`
+
+	// usePolicy is for keys that neither encrypt nor decrypt, and as long as the console's.
+	usePolicy = `{"Version": "2012-10-17", "Statement": [
+		{"Sid": "account", "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:root"}, "Action": "kms:*", "Resource": "*"},
+		{"Sid": "manage", "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:role/security"},
+			"Action": ["kms:Create*", "kms:Describe*", "kms:Put*", "kms:ScheduleKeyDeletion"], "Resource": "*"},
+		{"Sid": "use", "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:role/app"},
+			"Action": ["kms:Sign", "kms:Verify", "kms:GetPublicKey", "kms:GenerateMac", "kms:VerifyMac", "kms:DeriveSharedSecret", "kms:Encapsulate", "kms:Decapsulate"],
+			"Resource": "*"},
+		{"Sid": "attach", "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:role/app"}, "Action": ["kms:CreateGrant", "kms:ListGrants", "kms:RevokeGrant"],
+			"Resource": "*", "Condition": {"Bool": {"kms:GrantIsForAWSResource": "true"}}}
+	]}`
 )
 
 // newRing opens a ring and makes its keys.
@@ -57,6 +70,25 @@ func newRing() (*ring, error) {
 	}
 	r.keyring, r.Client, r.key = keyring, keyring.As(kms.Role("app")), key.ARN
 	return r, keyring.CreateAlias(ctx, conditionalAlias, conditional.ARN)
+}
+
+// newKey makes a key that neither encrypts nor decrypts, and returns its ARN.
+func (r *ring) newKey(spec kms.KeySpec, usage kms.KeyUsage) (arn string, err error) {
+	key, err := r.keyring.CreateKey(context.Background(), kms.CreateKeyInput{KeySpec: spec, KeyUsage: usage, Policy: usePolicy})
+	return key.ARN, err
+}
+
+// newPair is newKey, and returns the public half of the key as well.
+func (r *ring) newPair(spec kms.KeySpec, usage kms.KeyUsage) (arn string, public crypto.PublicKey, err error) {
+	if arn, err = r.newKey(spec, usage); err != nil {
+		return "", nil, err
+	}
+	described, err := r.GetPublicKey(context.Background(), arn)
+	if err != nil {
+		return "", nil, err
+	}
+	public, err = described.Parse()
+	return arn, public, err
 }
 
 // atEnd keeps what must be done when the ring is closed. What came last is done first.

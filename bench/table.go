@@ -17,7 +17,7 @@ func printTable(w io.Writer, contests []*contest) error {
 		for _, other := range c.others {
 			ratio := math.Round(100*ours.median()/other.timed.median()) / 100 // as it is printed
 			fmt.Fprintf(t, "%s\t%s\t%.0f ns\t%.0f\t%.0f\t%.2f\t%s\n", head, other.name, other.timed.median(), other.timed.allocs, other.timed.bytes, ratio,
-				verdict(ratio, other.limit, "%.2f"))
+				other.verdict(ours, ratio))
 			head = "\t\t\t"
 		}
 		if c.allocs != noLimit {
@@ -25,6 +25,18 @@ func printTable(w io.Writer, contests []*contest) error {
 		}
 	}
 	return t.Flush()
+}
+
+// verdict fills the last two columns, where ours takes that many times as long as this way.
+func (w *way) verdict(ours *measurement, ratio float64) string {
+	if w.slack == 0 {
+		return verdict(ratio, w.limit, "%.2f")
+	}
+	target := fmt.Sprintf("%.2f + %.0f ns", w.limit, w.slack)
+	if over := math.Round(ours.median() - w.limit*w.timed.median() - w.slack); over > 0 { // as it is printed
+		return fmt.Sprintf("%s\tmissed by %.0f ns", target, over)
+	}
+	return target + "\tmet"
 }
 
 // verdict fills the last two columns.

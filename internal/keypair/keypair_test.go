@@ -117,6 +117,17 @@ func lengthened(sequence []byte) []byte {
 	return b.BytesOrPanic()
 }
 
+// TestPublicAllocatesNothing: every use of a key's public half asks for it.
+func TestPublicAllocatesNothing(t *testing.T) {
+	for name := range kinds {
+		key := pair(t, name)
+		var public Public
+		if n := testing.AllocsPerRun(10, func() { public = key.Public() }); n != 0 || public == nil {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
 func TestKeysDoNotPrint(t *testing.T) {
 	for name := range kinds {
 		key := pair(t, name)

@@ -5,6 +5,7 @@ import (
 	"crypto/mlkem"
 	"crypto/rand"
 	"encoding/asn1"
+	"sync"
 
 	"github.com/cloudflare/circl/kem/mlkem/mlkem512"
 	"golang.org/x/crypto/cryptobyte"
@@ -47,7 +48,8 @@ func (k mlkemKind) newPrivate(seed []byte) (Private, error) {
 	if err != nil {
 		return nil, errPrivate
 	}
-	return &mlkemPrivate{key: key, kind: k, seed: secret.New(seed)}, nil
+	public := sync.OnceValue(func() *mlkemPublic { return &mlkemPublic{key.Encapsulator(), k} })
+	return &mlkemPrivate{key: key, kind: k, seed: secret.New(seed), public: public}, nil
 }
 
 func (k mlkemKind) ParsePrivate(der []byte) (Private, error) {
@@ -71,17 +73,19 @@ func (k mlkemKind) ParsePublic(der []byte) (Public, error) {
 	if err != nil {
 		return nil, errPublic
 	}
-	return mlkemPublic{key, k}, nil
+	return &mlkemPublic{key, k}, nil
 }
 
+// An mlkemPrivate decapsulates. Its public half, which the key copies out of itself, is made when it is first needed.
 type mlkemPrivate struct {
 	hidden
-	key  crypto.Decapsulator
-	kind mlkemKind
-	seed secret.Bytes
+	key    crypto.Decapsulator
+	kind   mlkemKind
+	seed   secret.Bytes
+	public func() *mlkemPublic
 }
 
-func (p *mlkemPrivate) Public() Public { return mlkemPublic{p.key.Encapsulator(), p.kind} }
+func (p *mlkemPrivate) Public() Public { return p.public() }
 
 func (p *mlkemPrivate) Key() crypto.PrivateKey { return p.key }
 
@@ -109,13 +113,13 @@ type mlkemPublic struct {
 	kind mlkemKind
 }
 
-func (p mlkemPublic) MarshalSPKI() ([]byte, error) {
+func (p *mlkemPublic) MarshalSPKI() ([]byte, error) {
 	return marshalPublicInfo(p.kind.oid, nil, p.key.Bytes())
 }
 
-func (p mlkemPublic) Key() crypto.PublicKey { return p.key }
+func (p *mlkemPublic) Key() crypto.PublicKey { return p.key }
 
-func (p mlkemPublic) Encapsulate() (secret, ciphertext []byte, err error) {
+func (p *mlkemPublic) Encapsulate() (secret, ciphertext []byte, err error) {
 	secret, ciphertext = p.key.Encapsulate()
 	return secret, ciphertext, nil
 }

@@ -1,6 +1,7 @@
 package kms
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -117,7 +118,8 @@ func (c *Client) Decapsulate(ctx context.Context, ref string, ciphertext []byte)
 		if err != nil {
 			return SharedSecret{}, err
 		}
-		raw, err := m.pair.(keypair.Decapsulator).Decapsulate(ciphertext)
+		// A copy: ML-KEM reads a ciphertext three times, and one that changed in between would not be rejected as it must.
+		raw, err := m.pair.(keypair.Decapsulator).Decapsulate(bytes.Clone(ciphertext))
 		if errors.Is(err, keypair.ErrDecryption) {
 			return SharedSecret{}, errInvalidCiphertext
 		}

@@ -1,6 +1,7 @@
 package kms
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"errors"
@@ -154,7 +155,8 @@ func (c *Client) Verify(ctx context.Context, ref string, message Message, signat
 		if err != nil {
 			return struct{}{}, err
 		}
-		switch err = m.pair.Public().(keypair.Verifier).Verify(a.prepare(&how, message.Bytes), signature, how.opts); {
+		// A copy as well: Ed25519 and ML-DSA read a signature twice, and one that changed in between could be made up by anybody.
+		switch err = m.pair.Public().(keypair.Verifier).Verify(a.prepare(&how, message.Bytes), bytes.Clone(signature), how.opts); {
 		case errors.Is(err, keypair.ErrSignature):
 			return struct{}{}, errInvalidSignature
 		case errors.Is(err, keypair.ErrExternalMu):

@@ -1,7 +1,6 @@
 package kms
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -119,7 +118,7 @@ func (c *Client) Decapsulate(ctx context.Context, ref string, ciphertext []byte)
 			return SharedSecret{}, err
 		}
 		// A copy: ML-KEM reads a ciphertext three times, and one that changed in between would not be rejected as it must.
-		raw, err := m.pair.(keypair.Decapsulator).Decapsulate(bytes.Clone(ciphertext))
+		raw, err := m.pair.(keypair.Decapsulator).Decapsulate(a.copied(ciphertext))
 		if errors.Is(err, keypair.ErrDecryption) {
 			return SharedSecret{}, errInvalidCiphertext
 		}

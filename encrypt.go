@@ -142,9 +142,9 @@ func (a admitted) associatedData(header []byte, ref int) []byte {
 	if len(a.req.context[ref]) == 0 {
 		return header
 	}
-	a.buffer = append(a.buffer[:0], header...)
-	a.buffer = appendContext(a.buffer, a.req.context[ref], a.contextNames(ref))
-	return a.buffer
+	from := len(a.buffer)
+	a.buffer = appendContext(append(a.buffer, header...), a.req.context[ref], a.contextNames(ref))
+	return a.buffer[from:]
 }
 
 // oneContext is how AWS KMS names the encryption context of an operation that has one.
@@ -307,9 +307,11 @@ type opener struct {
 // maxOpeners bounds how many derived ciphers a material keeps for decryption.
 const maxOpeners = 32
 
-// open appends to dst what a message holds, under the context of a reference. Whatever is wrong, the error is the same.
+// open appends to dst what a message holds, under the context of a reference. Whatever is wrong, the error is the same. It looks at copies alone: GCM reads a ciphertext
+// twice, and one that changed in between would come out as what nobody has encrypted.
 func (a admitted) open(m *material, dst, message []byte, ref int) ([]byte, error) {
-	salt := messageSalt(message[saltAt:commitmentAt])
+	header, body := a.copied(message[:headerLen]), message[headerLen:]
+	salt := messageSalt(header[saltAt:commitmentAt])
 	var o *opener
 	openers := m.opening.Load()
 	if openers != nil {
@@ -317,20 +319,22 @@ func (a admitted) open(m *material, dst, message []byte, ref int) ([]byte, error
 	}
 	known := o != nil
 	if !known {
-		aead, commitment, err := m.derive(message[:commitmentAt])
+		aead, commitment, err := m.derive(header[:commitmentAt])
 		if err != nil {
 			return nil, err
 		}
 		o = &opener{aead: aead, commitment: commitment}
 	}
-	if subtle.ConstantTimeCompare(o.commitment[:], message[commitmentAt:headerLen]) != 1 {
+	if subtle.ConstantTimeCompare(o.commitment[:], header[commitmentAt:]) != 1 {
 		return nil, errInvalidCiphertext
 	}
-	n := len(message) - CiphertextOverhead
-	if spare := dst[len(dst):cap(dst)]; len(spare) >= n && overlaps(spare[:n], message) {
-		message = slices.Clone(message)
+	if cap(dst)-len(dst) < len(message)-CiphertextOverhead {
+		dst = slices.Grow(dst, len(body))
+		body = append(dst, body...)[len(dst):] // in what is made anyway, where the plaintext comes to stand
+	} else {
+		body = a.copied(body)
 	}
-	out, err := o.aead.Open(dst, nil, message[headerLen:], a.associatedData(message[:headerLen], ref))
+	out, err := o.aead.Open(dst, nil, body, a.associatedData(header, ref))
 	if err != nil {
 		return nil, errInvalidCiphertext
 	}

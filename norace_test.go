@@ -123,3 +123,19 @@ func TestWhatIsDecapsulatedIsReadOnce(t *testing.T) {
 	}
 	stop()
 }
+
+// TestWhatIsDecryptedIsReadOnce: a ciphertext that changes while it is decrypted holds what was encrypted, or nothing.
+func TestWhatIsDecryptedIsReadOnce(t *testing.T) {
+	r, key := ring(t)
+	plaintext := make([]byte, 4096)
+	ciphertext := sure(r.Encrypt(t.Context(), key.ARN, plaintext, nil)).Ciphertext
+	stop := flicker(t, &ciphertext[len(ciphertext)-200])
+	for _, dst := range [][]byte{nil, make([]byte, 0, len(plaintext)), make([]byte, 0, 2*len(plaintext))} {
+		for range 15000 {
+			if out, err := r.AppendDecrypt(t.Context(), dst, ciphertext, nil); err == nil && !isZero(out.Plaintext) {
+				t.Fatal("another plaintext")
+			}
+		}
+	}
+	stop()
+}

@@ -299,10 +299,10 @@ func (cl *call) recycle() {
 	pool.Put(cl)
 }
 
-// The most that a call keeps for the next one, which has to empty all of it: what is larger was for a rare encryption context.
+// The most that a call keeps for the next one, which has to empty all of it: a ciphertext, and what is authenticated with it unless that is rare.
 const (
 	roomNames  = 32
-	roomBuffer = 512 // bytes
+	roomBuffer = 8192 // bytes
 )
 
 // empty drops what the room holds, also beyond the lengths.
@@ -324,6 +324,13 @@ func emptied[T any](s []T, most int) []T {
 	}
 	clear(s[:cap(s)])
 	return s[:0]
+}
+
+// copied copies bytes of the caller's, who may change them under the call, into the room.
+func (r *room) copied(b []byte) []byte {
+	from := len(r.buffer)
+	r.buffer = append(r.buffer, b...)
+	return r.buffer[from:]
 }
 
 // admit makes the proof: it resolves what the needs are about, authorizes all of them, and only then looks at the keys' states, so that nobody without

@@ -1,7 +1,6 @@
 package kms
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"errors"
@@ -87,8 +86,7 @@ func (v *violations) message(ref string, m Message, a Algorithm) (req request, h
 // key away.
 func (a admitted) prepare(how *signing, message []byte) []byte {
 	if how.hash == 0 {
-		a.buffer = append(a.buffer[:0], message...)
-		return a.buffer
+		return a.copied(message)
 	}
 	h := how.hash.New()
 	h.Write(message)
@@ -156,7 +154,7 @@ func (c *Client) Verify(ctx context.Context, ref string, message Message, signat
 			return struct{}{}, err
 		}
 		// A copy as well: Ed25519 and ML-DSA read a signature twice, and one that changed in between could be made up by anybody.
-		switch err = m.pair.Public().(keypair.Verifier).Verify(a.prepare(&how, message.Bytes), bytes.Clone(signature), how.opts); {
+		switch err = m.pair.Public().(keypair.Verifier).Verify(a.prepare(&how, message.Bytes), a.copied(signature), how.opts); {
 		case errors.Is(err, keypair.ErrSignature):
 			return struct{}{}, errInvalidSignature
 		case errors.Is(err, keypair.ErrExternalMu):

@@ -7,6 +7,7 @@ import (
 	"crypto"
 	"crypto/ecdh"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/hex"
@@ -105,7 +106,8 @@ func (s *Signer) WithContext(ctx context.Context) *Signer {
 // Sign signs a digest, of which opts name the hash; or with Ed25519 and ML-DSA, and opts that are nil or without a hash, a message. It uses no random source but the
 // keyring's own. What the key's algorithms cannot do is an error that says so: another hash than SHA-256, SHA-384 or SHA-512 with RSA, and than the curve's with ECDSA;
 // another salt than one as long as the hash with PSS, where [rsa.PSSSaltLengthAuto] leaves it to the key; Ed25519ph, since AWS KMS hashes the digest once more, and which
-// [Client.Sign] has; a context. Ed25519 signs up to 4096 bytes, ML-DSA any number, those beyond 4096 by their μ.
+// [Client.Sign] has; a context. Ed25519 signs 1 to 4096 bytes, ML-DSA any number,
+// none and those beyond 4096 by their μ.
 func (s *Signer) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	m, algorithm, err := s.scheme(digest, opts)
 	if err != nil {
@@ -117,9 +119,14 @@ func (s *Signer) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byt
 	return res.Signature, err
 }
 
-// SignMessage signs a message of any length, which is hashed here if opts say by what; else it is [Signer.Sign].
+// SignMessage signs a message of any length, which is hashed here if opts say by what, or becomes μ; else it is [Signer.Sign].
 func (s *Signer) SignMessage(r io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
-	if hash := hashOf(opts); hash.Available() {
+	switch hash := hashOf(opts); {
+	case hash == keypair.ExternalMu:
+		if mu, err := s.key.Mu(bytes.NewReader(message)); err == nil { // else the key does not sign any, which Sign tells
+			message = mu.Bytes
+		}
+	case hash.Available():
 		h := hash.New()
 		h.Write(message)
 		message = h.Sum(nil)
@@ -127,9 +134,19 @@ func (s *Signer) SignMessage(r io.Reader, message []byte, opts crypto.SignerOpts
 	return s.Sign(r, message, opts)
 }
 
+// hashOf is the hash that opts name. Those that are a nil pointer name none.
 func hashOf(opts crypto.SignerOpts) crypto.Hash {
-	if opts == nil {
+	switch o := opts.(type) {
+	case nil:
 		return 0
+	case *rsa.PSSOptions:
+		if o == nil {
+			return 0
+		}
+	case *ed25519.Options:
+		if o == nil {
+			return 0
+		}
 	}
 	return opts.HashFunc()
 }
@@ -141,7 +158,7 @@ func (s *Signer) scheme(digest []byte, opts crypto.SignerOpts) (Message, Algorit
 	}
 	hash := hashOf(opts)
 	salted, isPSS := opts.(*rsa.PSSOptions)
-	if isPSS && salted.SaltLength != rsa.PSSSaltLengthAuto && salted.SaltLength != rsa.PSSSaltLengthEqualsHash && !(hash.Available() && salted.SaltLength == hash.Size()) {
+	if isPSS && hash.Available() && !slices.Contains([]int{rsa.PSSSaltLengthAuto, rsa.PSSSaltLengthEqualsHash, hash.Size()}, salted.SaltLength) {
 		return Message{}, "", s.refuse(&opSign, ErrValidation, "A key signs by PSS with a salt as long as the hash.")
 	}
 	for _, a := range s.key.SigningAlgorithms {
@@ -150,7 +167,7 @@ func (s *Signer) scheme(digest []byte, opts crypto.SignerOpts) (Message, Algorit
 			if _, salts := how.opts.(*rsa.PSSOptions); !ok || how.opts.HashFunc() != hash || kind == MessageRaw && hash != 0 || a == AlgorithmED25519PHSHA512 || salts != isPSS {
 				continue
 			}
-			if a == AlgorithmMLDSASHAKE256 && kind == MessageRaw && len(digest) > maxMessage {
+			if n := len(digest); a == AlgorithmMLDSASHAKE256 && kind == MessageRaw && (n == 0 || n > maxMessage) {
 				m, err := s.key.Mu(bytes.NewReader(digest))
 				return m, a, err
 			}
@@ -211,7 +228,7 @@ func (d *Decrypter) WithContext(ctx context.Context) *Decrypter {
 // Decrypt decrypts by OAEP. opts must be [*rsa.OAEPOptions] with SHA-1 or SHA-256, the same hash for the mask, and no label: a key decrypts by nothing else.
 func (d *Decrypter) Decrypt(_ io.Reader, ciphertext []byte, opts crypto.DecrypterOpts) ([]byte, error) {
 	o, ok := opts.(*rsa.OAEPOptions)
-	if !ok {
+	if !ok || o == nil {
 		return nil, d.refuse(&opDecrypt, ErrInvalidKeyUsage, "A key decrypts by OAEP only: the options must be *rsa.OAEPOptions.")
 	}
 	if len(o.Label) > 0 || cmp.Or(o.MGFHash, o.Hash) != o.Hash {

@@ -63,7 +63,8 @@ func TestSigner(t *testing.T) {
 			{"PSS", d256[:], salt(rsa.PSSSaltLengthEqualsHash, crypto.SHA256), ""}, {"PSS, any salt", d512[:], salt(rsa.PSSSaltLengthAuto, crypto.SHA512), ""},
 			{"PSS, salt by number", d384[:], salt(48, crypto.SHA384), ""}, {"PSS, other salt", d256[:], salt(20, crypto.SHA256), "salt"},
 			{"other hash", d256[:20], crypto.SHA1, "and not SHA-1 digests"}, {"no hash", message[:100], crypto.Hash(0), ", and not "}, {"no options", message[:100], nil, ", and not "},
-			{"other digest", d256[:31], crypto.SHA256, "Digest is invalid length"},
+			{"other digest", d256[:31], crypto.SHA256, "Digest is invalid length"}, {"PSS, no hash", d256[:], salt(32, 0), ", and not "},
+			{"PSS, unknown hash", d256[:], salt(32, 99), ", and not "}, {"PSS, nil", d256[:], (*rsa.PSSOptions)(nil), ", and not "},
 		}},
 		{kms.ECCNISTP384, func(key crypto.PublicKey, digest, signature []byte, _ crypto.SignerOpts) bool {
 			return ecdsa.VerifyASN1(key.(*ecdsa.PublicKey), digest, signature)
@@ -75,7 +76,7 @@ func TestSigner(t *testing.T) {
 			return ed25519.Verify(key.(ed25519.PublicKey), message, signature)
 		}, []try{
 			{"message", message[:4096], crypto.Hash(0), ""}, {"options", message[:10], &ed25519.Options{}, ""}, {"long", message, crypto.Hash(0), "4096"},
-			{"no options", message[:10], nil, ""},
+			{"no options", message[:10], nil, ""}, {"nil options", message[:10], (*ed25519.Options)(nil), ""},
 			{"prehashed", d512[:], &ed25519.Options{Hash: crypto.SHA512}, ", and not "}, {"context", message[:10], &ed25519.Options{Context: "c"}, "context"},
 		}},
 		{kms.MLDSA44, func(key crypto.PublicKey, message, signature []byte, opts crypto.SignerOpts) bool {
@@ -84,7 +85,8 @@ func TestSigner(t *testing.T) {
 			}
 			return mldsa.Verify(key.(*mldsa.PublicKey), message, signature, nil) == nil
 		}, []try{
-			{"message", message[:4096], crypto.Hash(0), ""}, {"long message", message, crypto.Hash(0), ""}, {"options", message, &mldsa.Options{}, ""},
+			{"message", message[:4096], crypto.Hash(0), ""}, {"long message", message, crypto.Hash(0), ""}, {"no message", nil, crypto.Hash(0), ""},
+			{"options", message, &mldsa.Options{}, ""}, {"nil options", message, (*mldsa.Options)(nil), ""},
 			{"representative", d512[:], mldsacrypto.MLDSAMu, ""}, {"context", message[:10], &mldsa.Options{Context: "c"}, "context"}, {"hash", d256[:], crypto.SHA256, ", and not "},
 		}},
 	} {
@@ -121,6 +123,12 @@ func TestSigner(t *testing.T) {
 		signature, err := signer.SignMessage(rand.Reader, long, opts)
 		if err != nil || !c.verify(signer.Public(), digest, signature, opts) {
 			t.Errorf("%s: the signature of a message does not verify: %v", c.spec, err)
+		}
+		if c.spec == kms.MLDSA44 { // what has the length of a μ is a message all the same
+			signature, err := crypto.SignMessage(signer, rand.Reader, d512[:], mldsacrypto.MLDSAMu)
+			if err != nil || mldsa.Verify(signer.Public().(*mldsa.PublicKey), d512[:], signature, nil) != nil {
+				t.Errorf("the signature of a message by its μ is none of the message: %v", err)
+			}
 		}
 	}
 }
@@ -191,7 +199,8 @@ func TestDecrypter(t *testing.T) {
 		}
 	}
 	for name, opts := range map[string]crypto.DecrypterOpts{"none": nil, "another type": crypto.SHA256, "label": &rsa.OAEPOptions{Hash: crypto.SHA256, Label: []byte("l")},
-		"other mask": &rsa.OAEPOptions{Hash: crypto.SHA256, MGFHash: crypto.SHA1}, "other hash": &rsa.OAEPOptions{Hash: crypto.SHA384}, "no hash": &rsa.OAEPOptions{}} {
+		"other mask": &rsa.OAEPOptions{Hash: crypto.SHA256, MGFHash: crypto.SHA1}, "other hash": &rsa.OAEPOptions{Hash: crypto.SHA384}, "no hash": &rsa.OAEPOptions{},
+		"nil": (*rsa.OAEPOptions)(nil)} {
 		if got, err := d.Decrypt(nil, ciphertext, opts); err == nil || got != nil {
 			t.Errorf("%s: decrypted", name)
 		}

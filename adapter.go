@@ -62,17 +62,17 @@ func (h *held) refuse(op *operation, code Code, format string, args ...any) erro
 	return wrap(op.name, h.key.KeyARN, faultf(code, format, args...))
 }
 
-// Format implements [fmt.Formatter]: whatever the verb, it prints which key it is.
-func (h *held) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "the key "+h.key.KeyARN) }
-
-// LogValue implements [slog.LogValuer] with the ARN.
-func (h *held) LogValue() slog.Value { return slog.StringValue(h.key.KeyARN) }
-
 // KeyARN returns the ARN of the key.
 func (h *held) KeyARN() string { return h.key.KeyARN }
 
 // Public returns the public key, as [PublicKey.Parse] does.
 func (h *held) Public() crypto.PublicKey { return h.public }
+
+// Format implements [fmt.Formatter]: whatever the verb, it prints which key is used and by whom, and nothing of what is behind it.
+func (h held) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "%s by a %v", h.key.KeyARN, h.client) }
+
+// LogValue implements [slog.LogValuer] with the same text.
+func (h held) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(h)) }
 
 // A Signer is a key as a [crypto.Signer] and a [crypto.MessageSigner]; see [Client.Signer]. It is safe for concurrent use.
 type Signer struct{ held }
@@ -337,6 +337,14 @@ type AEAD struct {
 	arn    atomic.Pointer[string] // of the key, once it is known
 }
 
+// Format implements [fmt.Formatter]: whatever the verb, it prints which key is used and by whom, and nothing of what is behind it, which other goroutines change.
+func (a *AEAD) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "%s by a %v", printable(a.key()), a.client)
+}
+
+// LogValue implements [slog.LogValuer] with the same text.
+func (a *AEAD) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(a)) }
+
 func (a *AEAD) key() string {
 	if arn := a.arn.Load(); arn != nil {
 		return *arn
@@ -353,12 +361,16 @@ func tinkContext(associatedData []byte) EncryptionContext {
 
 // EncryptWithContext encrypts plaintext under the key.
 func (a *AEAD) EncryptWithContext(ctx context.Context, plaintext, associatedData []byte) ([]byte, error) {
-	res, err := a.client.Encrypt(ctx, a.key(), plaintext, tinkContext(associatedData))
-	if err != nil {
-		return nil, err
+	for {
+		res, err := a.client.Encrypt(ctx, a.key(), plaintext, tinkContext(associatedData))
+		if err != nil {
+			return nil, err
+		}
+		arn := res.KeyARN
+		if a.arn.CompareAndSwap(nil, &arn) || a.key() == arn { // else the alias moved, and another first Encrypt has met what it means now
+			return res.Ciphertext, nil
+		}
 	}
-	a.arn.CompareAndSwap(nil, &res.KeyARN)
-	return res.Ciphertext, nil
 }
 
 // DecryptWithContext decrypts what EncryptWithContext returned, and nothing that another key encrypted.

@@ -18,8 +18,10 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -28,6 +30,7 @@ import (
 	"filippo.io/mldsa/mldsacrypto"
 
 	"github.com/claviger/kms"
+	"github.com/claviger/kms/audit"
 )
 
 // of creates a key of a spec that everyone in the account may use.
@@ -107,7 +110,7 @@ func TestSigner(t *testing.T) {
 				t.Errorf("%s, %s: the signature does not verify: %v", c.spec, tc.name, err)
 			}
 		}
-		if text := fmt.Sprintf("%v %+v %#v", signer, signer, struct{ s any }{signer}); strings.Contains(text, "[48") || !strings.Contains(text, "the key "+signer.KeyARN()) {
+		if text := fmt.Sprintf("%v %+v %#v", signer, signer, struct{ s any }{signer}); strings.Contains(text, "[48") || !strings.Contains(text, signer.KeyARN()+" by ") {
 			t.Errorf("%s prints as %s", c.spec, text)
 		}
 		opts := map[kms.KeySpec]crypto.SignerOpts{kms.RSA2048: crypto.SHA256, kms.ECCNISTP384: crypto.SHA384}[c.spec]
@@ -182,6 +185,64 @@ func TestAdaptersRefuseOtherKeys(t *testing.T) {
 			}
 			wantCode(t, maker(f.As(kms.Root()), ref), want)
 			wantCode(t, maker(f.As(kms.Caller{}), ref), kms.ErrAccessDenied)
+		}
+	}
+}
+
+// TestAdaptersPrint: what prints of an adapter is the key and the caller, also while it is used.
+func TestAdaptersPrint(t *testing.T) {
+	f := open(t)
+	app := f.As(kms.Role("app"))
+	signing, agreeing, encapsulating, symmetric := f.of(kms.ECCNISTP256, kms.SignVerify), f.of(kms.ECCNISTP256, kms.KeyAgreement), f.of(kms.MLKEM768, kms.EncapsulateDecapsulate), f.create().ARN
+	decrypting := f.of(kms.RSA2048, kms.EncryptDecrypt)
+	aead := app.AEAD(symmetric)
+	for key, adapter := range map[string]any{
+		signing: must(app.Signer(t.Context(), signing))(t), decrypting: *must(app.Decrypter(t.Context(), decrypting))(t), agreeing: must(app.KeyExchanger(t.Context(), agreeing))(t),
+		encapsulating: must(app.Decapsulator(t.Context(), encapsulating))(t), symmetric: aead,
+	} {
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, err := aead.EncryptWithContext(t.Context(), []byte("x"), nil); err != nil {
+				t.Error(err)
+			}
+		})
+		want := key + " by a kms client of arn:aws:sts::111122223333:assumed-role/app/app"
+		for _, verb := range []string{"%v", "%+v", "%#v", "%x", "%s"} {
+			if got := fmt.Sprintf(verb, adapter); got != want {
+				t.Errorf("%s of %T: %s", verb, adapter, got)
+			}
+		}
+		if got := slog.AnyValue(adapter).Resolve().String(); got != want {
+			t.Errorf("%T is logged as %s", adapter, got)
+		}
+		wg.Wait()
+	}
+}
+
+// TestAEADKeepsToItsKey: what one AEAD encrypted it decrypts, though its alias moves while two of its goroutines encrypt for the first time.
+func TestAEADKeepsToItsKey(t *testing.T) {
+	var meanwhile func()
+	f := open(t, func(c *kms.Config) {
+		c.Audit = audit.SinkFunc(func(_ context.Context, e *audit.Event) error {
+			if run := meanwhile; e.Name == "Encrypt" && run != nil {
+				meanwhile = nil
+				run()
+			}
+			return nil
+		})
+	})
+	first, second := f.create().ARN, f.create().ARN
+	check(t, f.CreateAlias(t.Context(), "alias/data", first))
+	aead := f.AEAD("alias/data")
+	var inner []byte
+	meanwhile = func() { // while the first is recorded, and has not returned
+		check(t, f.UpdateAlias(t.Context(), "alias/data", second))
+		inner = must(aead.EncryptWithContext(t.Context(), []byte("inner"), nil))(t)
+	}
+	outer := must(aead.EncryptWithContext(t.Context(), []byte("outer"), nil))(t)
+	for want, ciphertext := range map[string][]byte{"inner": inner, "outer": outer} {
+		if got, err := aead.DecryptWithContext(t.Context(), ciphertext, nil); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v", want, got, err)
 		}
 	}
 }

@@ -25,6 +25,14 @@ func parsePrivateInfo(der []byte, algorithm, parameter asn1.ObjectIdentifier) (c
 	return inner, nil
 }
 
+// isPrivateInfo reports whether der is a PrivateKeyInfo or OneAsymmetricKey (RFC 5958, versions 1 and 2) with nothing behind it: the parsers of package x509 look at neither.
+func isPrivateInfo(der []byte) bool {
+	in := cryptobyte.String(der)
+	var info cryptobyte.String
+	var version int
+	return in.ReadASN1(&info, cryptobyte_asn1.SEQUENCE) && in.Empty() && info.ReadASN1Integer(&version) && (version == 0 || version == 1)
+}
+
 // parsePublicInfo returns the key in a SubjectPublicKeyInfo of an algorithm.
 func parsePublicInfo(der []byte, algorithm, parameter asn1.ObjectIdentifier) ([]byte, error) {
 	in := cryptobyte.String(der)

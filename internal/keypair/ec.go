@@ -31,7 +31,7 @@ func (k ecKind) Generate() (Private, error) {
 }
 
 func (k ecKind) ParsePrivate(der []byte) (Private, error) {
-	key, err := parsePKCS8[*ecdsa.PrivateKey](der)
+	key, err := parsePKCS8[*ecdsa.PrivateKey](der, x509.ParsePKCS8PrivateKey)
 	if err != nil || key.Curve != k.curve {
 		return nil, errPrivate
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
+	"slices"
 )
 
 // Ed25519 is Ed25519 (RFC 8032), pure and prehashed.
@@ -24,7 +25,7 @@ func (edKind) Generate() (Private, error) {
 }
 
 func (edKind) ParsePrivate(der []byte) (Private, error) {
-	key, err := parsePKCS8[ed25519.PrivateKey](der)
+	key, err := parsePKCS8[ed25519.PrivateKey](der, x509.ParsePKCS8PrivateKey)
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +37,7 @@ func (edKind) ParsePublic(der []byte) (Public, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &edPublic{key}, nil
+	return &edPublic{slices.Clone(key)}, nil // what is parsed is a part of der
 }
 
 type edPrivate struct {

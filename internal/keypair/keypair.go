@@ -22,7 +22,7 @@ type Kind interface {
 	// ParsePrivate reads a PKCS#8 private key of this kind and no other. It keeps nothing of der.
 	ParsePrivate(der []byte) (Private, error)
 
-	// ParsePublic reads a SubjectPublicKeyInfo of this kind and no other.
+	// ParsePublic reads a SubjectPublicKeyInfo of this kind and no other. It keeps nothing of der.
 	ParsePublic(der []byte) (Public, error)
 
 	// Slow reports whether Generate may take long, and cannot be interrupted.

@@ -101,6 +101,45 @@ func TestEncodings(t *testing.T) {
 				t.Errorf("%s: %d of %d bytes of a private key are one", name, n, len(private))
 			}
 		}
+		if _, err := kinds[name].ParsePrivate(append(private[:len(private):len(private)], 0)); err == nil {
+			t.Errorf("%s: a private key with a byte behind it is one", name)
+		}
+		later := bytes.Clone(private)
+		if at := bytes.Index(later, []byte{2, 1, 0}); at < 0 { // the version
+			t.Errorf("%s: %x", name, later[:8])
+		} else if later[at+2] = 2; parses(kinds[name], later) {
+			t.Errorf("%s: a private key of a version that there is not is one", name)
+		}
+	}
+}
+
+func parses(kind Kind, private []byte) bool {
+	_, err := kind.ParsePrivate(private)
+	return err == nil
+}
+
+// TestNothingOfTheInputIsKept: what was read does not change with the bytes that it was read from.
+func TestNothingOfTheInputIsKept(t *testing.T) {
+	for name, kind := range kinds {
+		private, public := marshal(t, pair(t, name))
+		wantPrivate, wantPublic := bytes.Clone(private), bytes.Clone(public)
+		key, err := kind.ParsePrivate(private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		half, err := kind.ParsePublic(public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		clear(private)
+		clear(public)
+		got, other := marshal(t, key)
+		if !bytes.Equal(got, wantPrivate) || !bytes.Equal(other, wantPublic) {
+			t.Errorf("%s: the private key is another one", name)
+		}
+		if got, err := half.MarshalSPKI(); err != nil || !bytes.Equal(got, wantPublic) {
+			t.Errorf("%s: the public key is another one: %v", name, err)
+		}
 	}
 }
 

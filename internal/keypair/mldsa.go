@@ -70,9 +70,8 @@ func (k mldsaKind) Generate() (Private, error) {
 }
 
 func (k mldsaKind) ParsePrivate(der []byte) (Private, error) {
-	parsed, err := x509.ParsePKCS8PrivateKey(der)
-	key, ok := parsed.(*mldsa.PrivateKey)
-	if err != nil || !ok || key.PublicKey().Parameters() != k.parameters {
+	key, err := parsePKCS8[*mldsa.PrivateKey](der, x509.ParsePKCS8PrivateKey)
+	if err != nil || key.PublicKey().Parameters() != k.parameters {
 		return nil, errPrivate
 	}
 	return newMLDSAPrivate(key), nil

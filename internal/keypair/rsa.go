@@ -26,7 +26,7 @@ func (k rsaKind) Generate() (Private, error) {
 }
 
 func (k rsaKind) ParsePrivate(der []byte) (Private, error) {
-	key, err := parsePKCS8[*rsa.PrivateKey](der)
+	key, err := parsePKCS8[*rsa.PrivateKey](der, x509.ParsePKCS8PrivateKey)
 	if err != nil || key.N.BitLen() != int(k) || len(key.Primes) != 2 {
 		return nil, errPrivate
 	}
@@ -41,9 +41,12 @@ func (k rsaKind) ParsePublic(der []byte) (Public, error) {
 	return rsaPublic{key}, nil
 }
 
-// parsePKCS8 reads a private key that the standard library knows.
-func parsePKCS8[K any](der []byte) (key K, err error) {
-	parsed, err := x509.ParsePKCS8PrivateKey(der)
+// parsePKCS8 reads a private key that a package knows.
+func parsePKCS8[K any](der []byte, parse func([]byte) (any, error)) (key K, err error) {
+	if !isPrivateInfo(der) {
+		return key, errPrivate
+	}
+	parsed, err := parse(der)
 	key, ok := parsed.(K)
 	if err != nil || !ok {
 		return key, errPrivate // what the parser says may tell of the key

@@ -263,8 +263,8 @@ func TestExternalMu(t *testing.T) {
 			t.Errorf("%s: the signature of μ is none of the message: %v", name, err)
 		}
 		err = key.public.Verify(mu, plain, ExternalMu)
-		if !isLinkable {
-			t.Fatalf("the library's public key has another layout")
+		if errors.Is(err, ErrExternalMu) {
+			continue // it does not say yes either; mldsa_linked_test.go has which builds can
 		}
 		if err != nil {
 			t.Errorf("%s: the signature of the message is none of μ: %v", name, err)

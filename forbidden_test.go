@@ -327,7 +327,7 @@ func (x *attempt) keys(u *use, k *exhibit) {
 	n := u.asks()
 	if n.usage == "" {
 		if n.asymmetric && k.pair == nil || n.rotatable && k.kind != symmetricKind {
-			x.used("kind of key", u, k.arn, "", Message{}, refusal{code: ErrUnsupportedOperation})
+			x.used("kind of key", u, k.arn, "", Message{}, refusal{code: ErrUnsupportedOperation, part: n.asymmetric}) // AWS KMS's words are known of rotation only
 		}
 		return
 	}

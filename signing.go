@@ -90,7 +90,8 @@ func (a admitted) prepare(how *signing, message []byte) []byte {
 	}
 	h := how.hash.New()
 	h.Write(message)
-	return h.Sum(nil)
+	a.buffer = h.Sum(a.buffer[:0])
+	return a.buffer
 }
 
 func messageParams(r *request, e *audit.Event) {

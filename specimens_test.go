@@ -202,7 +202,9 @@ func wantAnswer(t *testing.T, what string, err error, code Code, message string)
 	if e.Err != nil && slices.Contains([]Code{ErrInvalidCiphertext, ErrInvalidSignature, ErrInvalidMac}, code) {
 		t.Errorf("%s: the error has a cause: %v", what, e.Err)
 	}
-	if name := fillerForms().find(fmt.Sprintf("%v %+v %#v", err, err, err)); name != "" {
-		t.Errorf("%s: the error shows %s", what, name)
+	for _, part := range tree(err) {
+		if name := fillerForms().find(fmt.Sprintf("%v %+v %#v", part, part, part)); name != "" {
+			t.Errorf("%s: the error, or what it wraps, shows %s", what, name)
+		}
 	}
 }

@@ -346,3 +346,20 @@ func TestKeyIsGeneratedOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestNothingIsGeneratedForNothing: a dry run, and a caller who may not, set no generation going.
+func TestNothingIsGeneratedForNothing(t *testing.T) {
+	withGate(t, func(t *testing.T, g generating, w *world, gate *gatedKind) {
+		w.must(w.ring.PutKeyPolicy(t.Context(), w.key.ARN, PutKeyPolicyInput{Policy: w.ring.c.ring.defaultPolicy()}))
+		for code, c := range map[Code]*Client{ErrDryRun: w.ring.DryRun(), ErrAccessDenied: w.ring.As(Role("stranger"))} {
+			call := g.begin(t.Context(), c, w)
+			if !call.isOver() {
+				t.Errorf("%s: a key is generated", code)
+				gate.leave <- struct{}{}
+			}
+			if <-call.over; !errors.Is(call.err, code) || gate.begun.Load() != 0 {
+				t.Errorf("%v, want %s; %d generations have begun", call.err, code, gate.begun.Load())
+			}
+		}
+	})
+}

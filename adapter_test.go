@@ -14,12 +14,15 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/sha512"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/big"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -380,5 +383,38 @@ func TestParts(t *testing.T) {
 	check(t, f.Verify(t.Context(), signing, kms.Raw([]byte("a message")), res.Signature, kms.AlgorithmMLDSASHAKE256))
 	if _, err := public.Mu(iotest.ErrReader(errors.ErrUnsupported)); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("of a reader that fails: %v", err)
+	}
+}
+
+// TestTLS: a server whose key is in the ring serves both versions of TLS.
+func TestTLS(t *testing.T) {
+	f := open(t)
+	for spec, schemes := range map[kms.KeySpec][]tls.SignatureScheme{
+		kms.RSA2048: nil, kms.ECCNISTP256: nil, kms.ECCNISTP384: {tls.ECDSAWithP384AndSHA384}, kms.ECCNISTP521: {tls.ECDSAWithP521AndSHA512}, kms.ECCNISTEdwards25519: nil,
+	} {
+		signer := must(f.Signer(t.Context(), f.of(spec, kms.SignVerify)))(t)
+		now := time.Now()
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"example.com"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour)}
+		leaf := must(x509.ParseCertificate(must(x509.CreateCertificate(rand.Reader, template, template, signer.Public(), signer))(t)))(t)
+		roots := x509.NewCertPool()
+		roots.AddCert(leaf)
+		certificate := tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: signer, SupportedSignatureAlgorithms: schemes}
+		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			near, far := net.Pipe()
+			server := tls.Server(far, &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: version, MaxVersion: version})
+			client := tls.Client(near, &tls.Config{ServerName: "example.com", RootCAs: roots, Time: time.Now})
+			served := make(chan error, 1)
+			go func() { served <- server.HandshakeContext(t.Context()) }()
+			if err := client.HandshakeContext(t.Context()); err != nil {
+				t.Errorf("%s, %s: %v", spec, tls.VersionName(version), err)
+				check(t, near.Close())
+			} else {
+				go io.Copy(io.Discard, client) // what the server sends after it
+			}
+			if err := <-served; err != nil {
+				t.Errorf("%s, %s: %v", spec, tls.VersionName(version), err)
+			}
+			check(t, far.Close())
+		}
 	}
 }

@@ -14,12 +14,10 @@ import (
 	"math/big"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 
-	"github.com/claviger/kms/internal/keypair"
 	"github.com/claviger/kms/internal/peers"
 	"github.com/claviger/kms/keystore/memory"
 )
@@ -62,24 +60,12 @@ func (s *specification) combinations(usage KeyUsage) (all []combination) {
 	return all
 }
 
-// outsideSpecs and outsideAlgorithms are what a program that is confined to Go's FIPS module refuses.
-var (
-	outsideSpecs      = []KeySpec{ECCSECGP256K1, MLDSA44, MLDSA65, MLDSA87, MLKEM512}
-	outsideAlgorithms = []Algorithm{AlgorithmRSAESOAEPSHA1}
-)
-
 // refusesHere is what this program answers to a use of a key, if it is confined, and that is outside; else "".
 func refusesHere(spec KeySpec, a Algorithm) string {
-	const why = " is not within the FIPS 140-3 module, which this program is confined to."
-	switch {
-	case !fips140.Enforced():
+	if !isConfined(spec, a) {
 		return ""
-	case slices.Contains(outsideSpecs, spec):
-		return "Key spec " + string(spec) + why
-	case slices.Contains(outsideAlgorithms, a):
-		return "Algorithm " + string(a) + why
 	}
-	return ""
+	return refusalOf(spec, a)
 }
 
 // must returns a value that came without an error.
@@ -110,47 +96,11 @@ type collection struct {
 	other    string // the ARN of the symmetric key
 }
 
-// onceKind generates one key pair, and returns that one again and again: RSA's take long to find.
-type onceKind struct {
-	keypair.Kind
-	found func() ([]byte, error)
-}
-
-func (k onceKind) Generate() (keypair.Private, error) {
-	der, err := k.found()
-	if err != nil {
-		return nil, err
-	}
-	return k.ParsePrivate(der)
-}
-
-// foundPairs are the key pairs of the whole test binary that take long to find.
-var foundPairs sync.Map // of func() ([]byte, error) by KeySpec
-
-// findOnce makes specs whose key pairs take long to find have one each, until t is over.
-func findOnce(t *testing.T) {
-	for _, s := range specifications {
-		kind := s.pair
-		if kind == nil || !kind.Slow() {
-			continue
-		}
-		found, _ := foundPairs.LoadOrStore(s.name, sync.OnceValues(func() ([]byte, error) {
-			pair, err := kind.Generate()
-			if err != nil {
-				return nil, err
-			}
-			return pair.MarshalPKCS8()
-		}))
-		s.pair = onceKind{kind, found.(func() ([]byte, error))}
-		t.Cleanup(func() { s.pair = kind })
-	}
-}
-
 // newCollection makes a key of every spec and usage. What cannot be made must be what this program is kept from, if it is confined; it is then made as another program
 // could have made it.
 func newCollection(t *testing.T) *collection {
 	t.Helper()
-	findOnce(t)
+	useReadyKeys(t)
 	x := &collection{store: &countingStore{Store: memory.New()}, sink: new(faultySink)}
 	x.ring = must(Open(t.Context(), Config{Store: x.store, Root: must(newEphemeralRoot())(t), Audit: x.sink, AccountID: "111122223333", Region: "eu-central-1"}))(t)
 	t.Cleanup(func() { _ = x.ring.Close() })

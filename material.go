@@ -231,16 +231,21 @@ func (c *core) generatePair(ctx context.Context, s *specification) (keypair.Priv
 	}
 	var pair keypair.Private
 	var err error
+	var panicked any
 	done := make(chan struct{})
 	c.gate.hold()
 	go func() {
 		defer c.gate.leave()
 		defer func() { <-c.generating }()
+		defer close(done)
+		defer func() { panicked = recover() }()
 		pair, err = s.pair.Generate()
-		close(done)
 	}()
 	select {
 	case <-done:
+		if panicked != nil { // in the call, which records it
+			panic(panicked)
+		}
 		return pair, err
 	case <-ctx.Done():
 		return nil, ctx.Err()

@@ -226,6 +226,48 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
+// TestProofsAreVerified: a prover that takes any proof, one that makes wrong ones and one that cannot be made are found before anything is timed.
+func TestProofsAreVerified(t *testing.T) {
+	proof := []byte("proof")
+	right := prover{
+		prove: func([]byte) ([]byte, error) { return proof, nil },
+		verify: func(_, got []byte) error {
+			if !bytes.Equal(got, proof) {
+				return errWrong
+			}
+			return nil
+		},
+	}
+	gullible, wrong, broken := right, right, errors.New("broken")
+	gullible.verify = func([]byte, []byte) error { return nil }
+	wrong.prove = func([]byte) ([]byte, error) { return []byte("prooF"), nil }
+	for _, c := range []struct {
+		name              string
+		other             prover
+		err               error
+		proving, verified error
+	}{
+		{"right", right, nil, nil, nil},
+		{"takes any proof", gullible, nil, nil, errWrong},
+		{"makes wrong proofs", wrong, nil, errWrong, errWrong},
+		{"cannot be made", prover{}, broken, broken, broken},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			pair := proofContests("Prove", "Verify", "it", 32, func() ([]prover, error) {
+				if c.err != nil {
+					return nil, c.err
+				}
+				return []prover{right, c.other}, nil
+			})
+			for i, want := range []error{c.proving, c.verified} {
+				if err := measure(pair[i:i+1], 1, time.Microsecond); !errors.Is(err, want) {
+					t.Errorf("%s: %v, want %v", pair[i].name, err, want)
+				}
+			}
+		})
+	}
+}
+
 func TestMedian(t *testing.T) {
 	for _, c := range []struct {
 		name   string

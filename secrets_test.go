@@ -7,6 +7,7 @@ import (
 	"crypto/cipher"
 	"crypto/ecdsa"
 	"crypto/fips140"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -21,6 +22,7 @@ import (
 	"log"
 	"log/slog"
 	"maps"
+	"math/big"
 	"os"
 	"reflect"
 	"runtime/debug"
@@ -704,6 +706,54 @@ func TestWhatHoldsSecretsShowsNone(t *testing.T) {
 		t.Fatalf("only %v are known", slices.Sorted(maps.Keys(known)))
 	}
 	s.look(t, "shown", shown...)
+}
+
+// TestOpenKeyPairsShowNothing: neither does what holds an open private key, or uses one.
+func TestOpenKeyPairsShowNothing(t *testing.T) {
+	r, _ := ring(t)
+	for _, kind := range []struct {
+		spec  KeySpec
+		usage KeyUsage
+	}{{RSA2048, SignVerify}, {ECCNISTP256, KeyAgreement}, {ECCSECGP256K1, SignVerify}, {ECCNISTEdwards25519, SignVerify}, {MLDSA44, SignVerify}, {MLKEM512, EncapsulateDecapsulate}} {
+		key, err := r.CreateKey(t.Context(), CreateKeyInput{KeySpec: kind.spec, KeyUsage: kind.usage})
+		if fips140.Enforced() && errors.Is(err, ErrUnsupportedOperation) {
+			continue
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		id, _ := parseKeyID(key.KeyID)
+		snapshot := sure(r.c.reload(t.Context(), id, 0))
+		m := sure(r.c.currentMaterial(t.Context(), snapshot))
+		der := sure(m.pair.MarshalPKCS8())
+		known := canaries{"the private key": der}
+		shown := []any{snapshot, m, m.pair, m.pair.Public()}
+		secretPart := func(number *big.Int, more ...*big.Int) {
+			for i, n := range append(more, number) {
+				known[fmt.Sprint("number ", i)], known[fmt.Sprint("text of number ", i)] = n.Bytes(), []byte(n.String())
+			}
+		}
+		switch kind.spec {
+		case RSA2048:
+			pair := sure(x509.ParsePKCS8PrivateKey(der)).(*rsa.PrivateKey)
+			secretPart(pair.D, pair.Primes...)
+		case ECCNISTP256, ECCSECGP256K1:
+			at := bytes.Index(der, []byte{2, 1, 1, 4, 32}) + 5 // of ECPrivateKey: its version, and the scalar (RFC 5915)
+			secretPart(new(big.Int).SetBytes(der[at : at+32]))
+		default:
+			known["the seed"] = der[len(der)-32:]
+		}
+		switch kind.usage {
+		case SignVerify:
+			shown = append(shown, sure(r.Signer(t.Context(), key.ARN)))
+		case KeyAgreement:
+			shown = append(shown, sure(r.KeyExchanger(t.Context(), key.ARN)))
+		default:
+			shown = append(shown, sure(r.Decapsulator(t.Context(), key.ARN)))
+		}
+		var s search
+		s.add(known)
+		s.look(t, string(kind.spec), shown...)
+	}
 }
 
 // keyFileText is the text of a key file, as package keyfile documents it.

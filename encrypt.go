@@ -15,7 +15,6 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -87,6 +86,9 @@ func (cl *call) takeContexts() {
 		}
 		var v violations
 		v.context(cl.op.contexts[i], cl.contexts[i], ec)
+		if a := cl.req.algo[i]; a != "" && a != AlgorithmSymmetricDefault {
+			v.add(cl.op.contexts[i], "", "be absent: only symmetric encryption keys take one")
+		}
 		cl.req.context[i] = cl.contexts[i]
 		if cl.req.invalid == nil {
 			cl.req.invalid = v.err()
@@ -182,13 +184,10 @@ func (r *request) apply(v *violations, options []CryptoOption, open bool) {
 	r.checkEncryption(v, "encryptionAlgorithm", i)
 }
 
-// checkEncryption looks at an encryption algorithm, and at the encryption context that only the symmetric one has.
+// checkEncryption looks at an encryption algorithm.
 func (r *request) checkEncryption(v *violations, member string, i int) {
-	if r.algo[i] == AlgorithmSymmetricDefault {
-		return
-	}
-	if checkEnum(v, member, r.algo[i], algorithms[EncryptDecrypt]) && len(r.context[i]) > 0 {
-		v.add(strings.TrimSuffix(member, "Algorithm")+"Context", "", "be absent: only symmetric encryption keys take one")
+	if r.algo[i] != AlgorithmSymmetricDefault {
+		checkEnum(v, member, r.algo[i], algorithms[EncryptDecrypt])
 	}
 }
 

@@ -3,6 +3,7 @@ package kms_test
 import (
 	"bytes"
 	"crypto/fips140"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -277,6 +278,32 @@ func TestReEncryptAcrossKinds(t *testing.T) {
 	if wantCode(t, err, kms.ErrValidation); !strings.HasSuffix(err.Error(), "cannot encrypt data larger than 190 bytes.") {
 		t.Error(err)
 	}
+}
+
+// TestContextsAreForSymmetricKeys: nothing binds an RSA ciphertext to an encryption context, so that one which a policy asks for is refused instead of believed.
+func TestContextsAreForSymmetricKeys(t *testing.T) {
+	f := open(t)
+	rsa, symmetric := f.of(kms.RSA2048, kms.EncryptDecrypt), f.create().ARN
+	ec, with := kms.EncryptionContext{"a": "b"}, kms.WithAlgorithm(kms.AlgorithmRSAESOAEPSHA256)
+	for member, call := range map[string]func() error{
+		"'encryptionContext'": func() error { _, err := f.Encrypt(t.Context(), rsa, []byte("x"), ec, with); return err },
+		"'sourceEncryptionContext'": func() error {
+			_, err := f.ReEncrypt(t.Context(), make([]byte, 256), symmetric, kms.ReEncryptInput{SourceKey: rsa, SourceAlgorithm: kms.AlgorithmRSAESOAEPSHA256, SourceEncryptionContext: ec})
+			return err
+		},
+		"'destinationEncryptionContext'": func() error {
+			sealed := must(f.Encrypt(t.Context(), symmetric, []byte("x"), ec))(t).Ciphertext
+			_, err := f.ReEncrypt(t.Context(), sealed, rsa, kms.ReEncryptInput{SourceEncryptionContext: ec, DestinationAlgorithm: kms.AlgorithmRSAESOAEPSHA256, DestinationEncryptionContext: ec})
+			return err
+		},
+	} {
+		if err := call(); !errors.Is(err, kms.ErrValidation) || !strings.Contains(err.Error(), member) {
+			t.Errorf("%s: %v", member, err)
+		}
+	}
+	sealed := must(f.Encrypt(t.Context(), rsa, []byte("x"), kms.EncryptionContext{}, with))(t).Ciphertext // an empty one and none are the same
+	_, err := f.Decrypt(t.Context(), sealed, ec, with, kms.WithKey(rsa))
+	wantCode(t, err, kms.ErrValidation)
 }
 
 // TestAppendingUnderRSA: the appending forms keep what stands before, and leave nothing behind an error.

@@ -90,6 +90,7 @@ var opCreateGrant = operation{
 // Config.MaxStaleness, or at once for who presents its token. Whoever may create grants need not have the operations; who may do so by a grant alone cannot give more
 // than that grant does.
 func (c *Client) CreateGrant(ctx context.Context, ref string, in CreateGrantInput) (CreateGrantResult, error) {
+	in.copy()
 	req := &request{refs: [2]string{ref}, details: &details{grant: in.grant()}}
 	req.context[0] = req.grant.Constraints.context()
 	req.invalid = in.check(ref)
@@ -146,9 +147,14 @@ func (in *CreateGrantInput) grant() *Grant {
 			g.Operations = append(g.Operations, op)
 		}
 	}
-	c := &g.Constraints
-	c.EncryptionContextEquals, c.EncryptionContextSubset = c.EncryptionContextEquals.clone(), c.EncryptionContextSubset.clone()
 	return g
+}
+
+// copy takes what is the caller's, who may change it under the call: what is checked is what is granted.
+func (in *CreateGrantInput) copy() {
+	c := &in.Constraints
+	in.Operations = slices.Clone(in.Operations)
+	c.EncryptionContextEquals, c.EncryptionContextSubset = c.EncryptionContextEquals.clone(), c.EncryptionContextSubset.clone()
 }
 
 // clone is a copy; nil of an empty one.

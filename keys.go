@@ -134,8 +134,9 @@ var opCreateKey = operation{
 //
 // A fresh RSA key takes a while to find, from a tenth of a second to several: ctx can end that.
 func (c *Client) CreateKey(ctx context.Context, in CreateKeyInput) (KeyMetadata, error) {
+	in.Tags = slices.Clone(in.Tags) // what is checked is what is stored
 	req := request{details: &details{description: in.Description, spec: in.KeySpec, usage: in.KeyUsage, origin: OriginAWSKMS, policy: in.Policy,
-		tags: slices.Clone(in.Tags), bypass: in.BypassPolicyLockoutSafetyCheck}}
+		tags: in.Tags, bypass: in.BypassPolicyLockoutSafetyCheck}}
 	setDefault(&req.spec, SymmetricDefault)
 	if req.spec == SymmetricDefault {
 		setDefault(&req.usage, EncryptDecrypt)

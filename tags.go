@@ -118,7 +118,8 @@ var opTagResource = operation{
 
 // TagResource adds tags to a key; a tag whose key is there already gets the new value. A key has up to 50 tags. Bad tags are [ErrTag].
 func (c *Client) TagResource(ctx context.Context, ref string, tags ...Tag) error {
-	req := &request{refs: [2]string{ref}, details: &details{tags: slices.Clone(tags)}}
+	tags = slices.Clone(tags) // what is checked is what is stored
+	req := &request{refs: [2]string{ref}, details: &details{tags: tags}}
 	var v violations
 	v.ref("keyId", ref)
 	v.tags(tags)

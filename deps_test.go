@@ -32,6 +32,7 @@ var layers = map[string][]string{
 	"./internal/record":     {module + "/internal/secret"},
 	"./internal/regular":    {},
 	"./internal/secret":     {},
+	"./internal/sigv4":      {},
 	"./internal/strictjson": {},
 	"./internal/testhook":   {},
 	"./internal/vectors":    {module + "/policy"},

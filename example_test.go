@@ -312,9 +312,10 @@ func ExampleClient_Sign() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("the message:", ring.Verify(ctx, key.ARN, message, signed.Signature, kms.AlgorithmECDSASHA256) == nil)
+	_, err = ring.Verify(ctx, key.ARN, message, signed.Signature, kms.AlgorithmECDSASHA256)
+	fmt.Println("the message:", err == nil)
 
-	err = ring.Verify(ctx, key.ARN, kms.Raw([]byte("pay 900 to Alice")), signed.Signature, kms.AlgorithmECDSASHA256)
+	_, err = ring.Verify(ctx, key.ARN, kms.Raw([]byte("pay 900 to Alice")), signed.Signature, kms.AlgorithmECDSASHA256)
 	fmt.Println("another one:", errors.Is(err, kms.ErrInvalidSignature))
 
 	// What is longer than 4096 bytes is hashed by whoever has it.
@@ -381,9 +382,9 @@ func ExampleClient_UpdateAlias() {
 	if err := ring.UpdateAlias(ctx, "alias/releases", next.ARN); err != nil {
 		log.Fatal(err)
 	}
-	err = deploy.Verify(ctx, "alias/releases", kms.Digest(digest[:]), signed.Signature, signed.Algorithm)
+	_, err = deploy.Verify(ctx, "alias/releases", kms.Digest(digest[:]), signed.Signature, signed.Algorithm)
 	fmt.Println("by the alias:", err == nil)
-	err = deploy.Verify(ctx, signed.KeyARN, kms.Digest(digest[:]), signed.Signature, signed.Algorithm)
+	_, err = deploy.Verify(ctx, signed.KeyARN, kms.Digest(digest[:]), signed.Signature, signed.Algorithm)
 	fmt.Println("by its key:", err == nil)
 	// Output:
 	// deploy may not sign: true
@@ -439,8 +440,9 @@ func ExampleClient_GenerateMac() {
 		log.Fatal(err)
 	}
 	fmt.Println(len(res.Mac), "bytes")
-	fmt.Println("the link:", ring.VerifyMac(ctx, key.ARN, link, res.Mac, kms.AlgorithmHMACSHA256) == nil)
-	err = ring.VerifyMac(ctx, key.ARN, []byte("/reset?user=43&expires=1767225600"), res.Mac, kms.AlgorithmHMACSHA256)
+	_, err = ring.VerifyMac(ctx, key.ARN, link, res.Mac, kms.AlgorithmHMACSHA256)
+	fmt.Println("the link:", err == nil)
+	_, err = ring.VerifyMac(ctx, key.ARN, []byte("/reset?user=43&expires=1767225600"), res.Mac, kms.AlgorithmHMACSHA256)
 	fmt.Println("another user's:", errors.Is(err, kms.ErrInvalidMac))
 	// Output:
 	// 32 bytes

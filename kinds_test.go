@@ -67,10 +67,10 @@ func (k kindOfKey) use(t *testing.T, c *kms.Client, ref string) (again func(*kms
 			m = kms.Digest(make([]byte, 64))
 		}
 		res := must(c.Sign(t.Context(), ref, m, algorithm))(t)
-		again = func(c *kms.Client) error { return c.Verify(t.Context(), ref, m, res.Signature, algorithm) }
+		again = func(c *kms.Client) error { return drop(c.Verify(t.Context(), ref, m, res.Signature, algorithm)) }
 	case kms.GenerateVerifyMac:
 		res := must(c.GenerateMac(t.Context(), ref, message, algorithm))(t)
-		again = func(c *kms.Client) error { return c.VerifyMac(t.Context(), ref, message, res.Mac, algorithm) }
+		again = func(c *kms.Client) error { return drop(c.VerifyMac(t.Context(), ref, message, res.Mac, algorithm)) }
 	case kms.KeyAgreement:
 		peer := must(c.GetPublicKey(t.Context(), ref))(t)
 		secret := must(c.DeriveSharedSecret(t.Context(), ref, peer.DER))(t)
@@ -348,7 +348,7 @@ func TestConditionKeysOfAlgorithms(t *testing.T) {
 		{signing, sign(digest), `"StringEquals":{"kms:MessageType":"RAW"}`, false},
 		{signing, sign(raw), `"Null":{"kms:EncryptionAlgorithm":"true","kms:MacAlgorithm":"true","kms:KeyAgreementAlgorithm":"true"}`, true},
 		{signing, func(c *kms.Client) error {
-			err := c.Verify(t.Context(), signing, raw, []byte("none"), kms.AlgorithmECDSASHA256)
+			_, err := c.Verify(t.Context(), signing, raw, []byte("none"), kms.AlgorithmECDSASHA256)
 			if strings.Contains(err.Error(), "KMSInvalidSignatureException") {
 				return nil
 			}
@@ -415,13 +415,13 @@ func TestRecordsOfEveryKind(t *testing.T) {
 		},
 			map[string]any{"keyId": signing, "messageType": "DIGEST", "signingAlgorithm": "ECDSA_SHA_256"}, nil},
 		{"Verify", func() {
-			wantCode(t, f.Verify(t.Context(), signing, kms.Raw([]byte("x")), []byte("none"), kms.AlgorithmECDSASHA256), kms.ErrInvalidSignature)
+			wantCode(t, drop(f.Verify(t.Context(), signing, kms.Raw([]byte("x")), []byte("none"), kms.AlgorithmECDSASHA256)), kms.ErrInvalidSignature)
 		},
 			map[string]any{"keyId": signing, "messageType": "RAW", "signingAlgorithm": "ECDSA_SHA_256"}, nil},
 		{"GetPublicKey", func() { must(f.GetPublicKey(t.Context(), signing))(t) }, map[string]any{"keyId": signing}, nil},
 		{"GenerateMac", func() { must(f.GenerateMac(t.Context(), mac, []byte("x"), kms.AlgorithmHMACSHA256))(t) }, map[string]any{"keyId": mac, "macAlgorithm": "HMAC_SHA_256"}, nil},
 		{"VerifyMac", func() {
-			wantCode(t, f.VerifyMac(t.Context(), mac, []byte("x"), []byte("none"), kms.AlgorithmHMACSHA256), kms.ErrInvalidMac)
+			wantCode(t, drop(f.VerifyMac(t.Context(), mac, []byte("x"), []byte("none"), kms.AlgorithmHMACSHA256)), kms.ErrInvalidMac)
 		},
 			map[string]any{"keyId": mac, "macAlgorithm": "HMAC_SHA_256"}, nil},
 		{"DeriveSharedSecret", func() { must(f.DeriveSharedSecret(t.Context(), agreeing, peer))(t) }, map[string]any{"keyId": agreeing, "keyAgreementAlgorithm": "ECDH"}, nil},
@@ -454,3 +454,6 @@ func TestRecordsOfEveryKind(t *testing.T) {
 		t.Errorf("CreateKey: %v", meta)
 	}
 }
+
+// drop is how a call failed, whatever it returned.
+func drop[T any](_ T, err error) error { return err }

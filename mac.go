@@ -75,22 +75,21 @@ var opVerifyMac = operation{
 	needs: []need{{action: "kms:VerifyMac", states: inEnabled, usage: GenerateVerifyMac}},
 }
 
-// VerifyMac returns nil if mac is the HMAC of message under a key, which it compares in constant time. If it is not, that is [ErrInvalidMac]; there is no other answer.
+// VerifyMac succeeds if mac is the HMAC of message under a key, which it compares in constant time. If it is not, that is [ErrInvalidMac]; there is no other answer.
 // A mac that is empty or longer than 6144 bytes, as a message that GenerateMac does not take, is [ErrValidation], and compared with nothing.
-func (c *Client) VerifyMac(ctx context.Context, ref string, message, mac []byte, algorithm Algorithm) error {
+func (c *Client) VerifyMac(ctx context.Context, ref string, message, mac []byte, algorithm Algorithm) (VerifyResult, error) {
 	var v violations
 	v.length("mac", len(mac), 1, maxSignature)
 	req := v.mac(ref, message, algorithm)
-	_, err := do(ctx, c, &opVerifyMac, &req, func(ctx context.Context, a admitted) (struct{}, error) {
+	return do(ctx, c, &opVerifyMac, &req, func(ctx context.Context, a admitted) (VerifyResult, error) {
 		sum, err := a.mac(ctx, message)
 		if err != nil {
-			return struct{}{}, err
+			return VerifyResult{}, err
 		}
 		defer clear(sum)
 		if !hmac.Equal(sum, mac) {
-			return struct{}{}, errInvalidMac
+			return VerifyResult{}, errInvalidMac
 		}
-		return struct{}{}, nil
+		return VerifyResult{KeyARN: a.keys[0].arn, Algorithm: a.req.algo[0]}, nil
 	})
-	return err
 }

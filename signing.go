@@ -141,30 +141,36 @@ var opVerify = operation{
 	needs: []need{{action: "kms:Verify", states: inEnabled, usage: SignVerify}},
 }
 
-// Verify returns nil if signature is one of message under a key, by that algorithm. If it is not, that is [ErrInvalidSignature]; there is no other answer. A signature
+// A VerifyResult tells which key verified.
+type VerifyResult struct {
+	KeyARN    string
+	Algorithm Algorithm
+}
+
+// Verify succeeds if signature is one of message under a key, by that algorithm. If it is not, that is [ErrInvalidSignature]; there is no other answer. A signature
 // that is empty or longer than 6144 bytes, as a message that Sign does not take, is [ErrValidation], and verified by nothing. A message that was signed raw verifies by
 // its digest or its μ as well, and the other way round, but for Ed25519. Go 1.27 brings an ML-DSA that does not verify a μ: built with it, that is
 // [ErrUnsupportedOperation].
-func (c *Client) Verify(ctx context.Context, ref string, message Message, signature []byte, algorithm Algorithm) error {
+func (c *Client) Verify(ctx context.Context, ref string, message Message, signature []byte, algorithm Algorithm) (VerifyResult, error) {
 	var v violations
 	v.length("signature", len(signature), 1, maxSignature)
 	req, how := v.message(ref, message, algorithm)
-	_, err := do(ctx, c, &opVerify, &req, func(ctx context.Context, a admitted) (struct{}, error) {
-		m, err := a.client.c.currentMaterial(ctx, a.keys[0])
+	return do(ctx, c, &opVerify, &req, func(ctx context.Context, a admitted) (VerifyResult, error) {
+		k := a.keys[0]
+		m, err := a.client.c.currentMaterial(ctx, k)
 		if err != nil {
-			return struct{}{}, err
+			return VerifyResult{}, err
 		}
 		// A copy as well: Ed25519 and ML-DSA read a signature twice, and one that changed in between could be made up by anybody.
 		switch err = m.pair.Public().(keypair.Verifier).Verify(a.prepare(&how, message.Bytes), a.copied(signature), how.opts); {
 		case errors.Is(err, keypair.ErrSignature):
-			return struct{}{}, errInvalidSignature
+			return VerifyResult{}, errInvalidSignature
 		case errors.Is(err, keypair.ErrExternalMu):
-			return struct{}{}, faultf(ErrUnsupportedOperation, "This build verifies ML-DSA signatures of messages, and not of an external mu.")
+			return VerifyResult{}, faultf(ErrUnsupportedOperation, "This build verifies ML-DSA signatures of messages, and not of an external mu.")
 		default:
-			return struct{}{}, unusable(err)
+			return VerifyResult{KeyARN: k.arn, Algorithm: a.req.algo[0]}, unusable(err)
 		}
 	})
-	return err
 }
 
 // A PublicKey is the public half of an asymmetric key.

@@ -103,17 +103,17 @@ func TestForgedSignatures(t *testing.T) {
 	for s := range all.specimens(SignVerify) {
 		refused := func(what string, key string, m Message, signature []byte, a Algorithm) {
 			t.Helper()
-			wantAnswer(t, s.name()+": "+what, s.Verify(t.Context(), key, m, signature, a), ErrInvalidSignature, "")
+			wantAnswer(t, s.name()+": "+what, drop(s.Verify(t.Context(), key, m, signature, a)), ErrInvalidSignature, "")
 		}
 		for i, m := range signables(t, s.algorithm) {
 			out, err := s.Sign(t.Context(), s.key.ARN, m, s.algorithm)
 			s.want("Sign", err, "", "")
 			if err != nil {
-				s.want("Verify", s.Verify(t.Context(), s.key.ARN, m, filler(64), s.algorithm), "", "")
+				s.want("Verify", drop(s.Verify(t.Context(), s.key.ARN, m, filler(64), s.algorithm)), "", "")
 				continue
 			}
-			s.want("Verify", s.Verify(t.Context(), s.key.ARN, m, out.Signature, s.algorithm), "", "")
-			wantAnswer(t, fmt.Sprintf("%s: no signature", s.name()), s.Verify(t.Context(), s.key.ARN, m, nil, s.algorithm), ErrValidation, tooShort("signature", 1))
+			s.want("Verify", drop(s.Verify(t.Context(), s.key.ARN, m, out.Signature, s.algorithm)), "", "")
+			wantAnswer(t, fmt.Sprintf("%s: no signature", s.name()), drop(s.Verify(t.Context(), s.key.ARN, m, nil, s.algorithm)), ErrValidation, tooShort("signature", 1))
 			if i == 0 { // those of the other types are of the same form
 				for what, signature := range forgeries(out.Signature, 80) {
 					refused("signature with "+what, s.key.ARN, m, signature, s.algorithm)
@@ -152,10 +152,10 @@ func TestForgedMacs(t *testing.T) {
 		s.want("GenerateMac", err, "", "")
 		refused := func(what string, key string, message, mac []byte) {
 			t.Helper()
-			s.want(what, s.VerifyMac(t.Context(), key, message, mac, s.algorithm), ErrInvalidMac, "")
+			s.want(what, drop(s.VerifyMac(t.Context(), key, message, mac, s.algorithm)), ErrInvalidMac, "")
 		}
-		s.want("VerifyMac", s.VerifyMac(t.Context(), s.key.ARN, message, out.Mac, s.algorithm), "", "")
-		s.want("no MAC", s.VerifyMac(t.Context(), s.key.ARN, message, nil, s.algorithm), ErrValidation, tooShort("mac", 1))
+		s.want("VerifyMac", drop(s.VerifyMac(t.Context(), s.key.ARN, message, out.Mac, s.algorithm)), "", "")
+		s.want("no MAC", drop(s.VerifyMac(t.Context(), s.key.ARN, message, nil, s.algorithm)), ErrValidation, tooShort("mac", 1))
 		for what, mac := range forgeries(out.Mac, len(out.Mac)) {
 			refused("MAC with "+what, s.key.ARN, message, mac)
 		}

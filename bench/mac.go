@@ -60,7 +60,10 @@ func (s *macScheme) provers(r *ring) ([]prover, error) {
 				out, err := r.GenerateMac(ctx, arn, message, s.algorithm)
 				return out.Mac, err
 			},
-			verify: func(message, mac []byte) error { return r.VerifyMac(ctx, arn, message, mac, s.algorithm) },
+			verify: func(message, mac []byte) error {
+				_, err := r.VerifyMac(ctx, arn, message, mac, s.algorithm)
+				return err
+			},
 		},
 		{
 			proves: compared, verifies: compared,

@@ -142,7 +142,8 @@ func (s *scheme) provers(r *ring) ([]prover, error) {
 			return out.Signature, err
 		},
 		verify: func(message, signature []byte) error {
-			return r.Verify(ctx, arn, kms.Raw(message), signature, s.algorithm)
+			_, err := r.Verify(ctx, arn, kms.Raw(message), signature, s.algorithm)
+			return err
 		},
 		check: func(message, signature []byte) error { return s.verify(public, message, signature) },
 	}

@@ -227,14 +227,14 @@ var operations = map[string]func(ctx context.Context, c *kms.Client, o *target) 
 		return drop(c.Sign(ctx, o.key, kms.Raw([]byte("message")), kms.AlgorithmECDSASHA256))
 	},
 	"Verify": func(ctx context.Context, c *kms.Client, o *target) error {
-		return c.Verify(ctx, o.key, kms.Raw([]byte("message")), o.proof, kms.AlgorithmECDSASHA256)
+		return drop(c.Verify(ctx, o.key, kms.Raw([]byte("message")), o.proof, kms.AlgorithmECDSASHA256))
 	},
 	"GetPublicKey": func(ctx context.Context, c *kms.Client, o *target) error { return drop(c.GetPublicKey(ctx, o.alias)) },
 	"GenerateMac": func(ctx context.Context, c *kms.Client, o *target) error {
 		return drop(c.GenerateMac(ctx, o.key, []byte("message"), kms.AlgorithmHMACSHA256))
 	},
 	"VerifyMac": func(ctx context.Context, c *kms.Client, o *target) error {
-		return c.VerifyMac(ctx, o.key, []byte("message"), o.proof, kms.AlgorithmHMACSHA256)
+		return drop(c.VerifyMac(ctx, o.key, []byte("message"), o.proof, kms.AlgorithmHMACSHA256))
 	},
 	"DeriveSharedSecret": func(ctx context.Context, c *kms.Client, o *target) error {
 		return drop(c.DeriveSharedSecret(ctx, o.key, o.proof))

@@ -20,7 +20,8 @@ func SignsOnly(t *testing.T, client *kms.Client, key string, algorithm kms.Algor
 	}
 	for name, do := range map[string]func(context.Context) error{
 		"Verify": func(ctx context.Context) error {
-			return client.Verify(ctx, key, kms.Raw([]byte("x")), []byte("x"), algorithm)
+			_, err := client.Verify(ctx, key, kms.Raw([]byte("x")), []byte("x"), algorithm)
+			return err
 		},
 		"DescribeKey":  func(ctx context.Context) error { _, err := client.DescribeKey(ctx, key); return err },
 		"GetKeyPolicy": func(ctx context.Context) error { _, err := client.GetKeyPolicy(ctx, key); return err },

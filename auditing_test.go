@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/claviger/kms"
+	"github.com/claviger/kms/audit"
 	"github.com/claviger/kms/keystore"
 	"github.com/claviger/kms/keystore/memory"
 )
@@ -122,6 +124,25 @@ func lossy(t *testing.T) (*fixture, *lossyStore) {
 }
 
 // TestAFailedChangeIsCorrected: the record that was offered before a commit that failed is followed by one of the same id that says so.
+// TestEventsOfAWire: what a front knows of a request stands in its record.
+func TestEventsOfAWire(t *testing.T) {
+	f := open(t)
+	key := f.create()
+	id := audit.NewRequestID()
+	tls := audit.TLS{Version: "TLSv1.3", CipherSuite: "TLS_AES_128_GCM_SHA256", Host: "kms.example.org"}
+	app := f.As(kms.Role("orders").WithAccessKey("ASIAEXAMPLE").Over(kms.Connection{SourceIP: netip.MustParseAddr("192.0.2.1"), UserAgent: "aws-cli/2", RequestID: id, TLS: tls}))
+	e := recorded(t, f, func() { must(app.DescribeKey(t.Context(), key.ARN))(t) })
+	got := []any{e["requestID"], e["sourceIPAddress"], e["userAgent"], e["userIdentity"].(map[string]any)["accessKeyId"], e["tlsDetails"]}
+	want := []any{id, "192.0.2.1", "aws-cli/2", "ASIAEXAMPLE",
+		map[string]any{"tlsVersion": "TLSv1.3", "cipherSuite": "TLS_AES_128_GCM_SHA256", "clientProvidedHostHeader": "kms.example.org"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if e := recorded(t, f, func() { must(f.DescribeKey(t.Context(), key.ARN))(t) }); e["requestID"] == id || e["tlsDetails"] != nil {
+		t.Errorf("a call within the process after one over a wire: %v", e)
+	}
+}
+
 func TestAFailedChangeIsCorrected(t *testing.T) {
 	f, store := lossy(t)
 	key := f.create()

@@ -44,6 +44,7 @@ type circumstances struct {
 	org             string
 	orgPaths        []string
 	source          SourceResource
+	accessKeyID     string
 	connection      *Connection
 }
 
@@ -177,6 +178,11 @@ func (c Caller) WithLifetime(issued, expires time.Time) Caller {
 		with(func(more *circumstances) { more.issued, more.expires = issued, expires })
 }
 
+// WithAccessKey returns the caller as one who signed the request with an access key, by its id, for the audit trail. Policies do not see it.
+func (c Caller) WithAccessKey(id string) Caller {
+	return c.with(func(more *circumstances) { more.accessKeyID = id })
+}
+
 // WithProvider returns a role's session as one that an identity provider vouched for: the ARN of a SAML or OpenID Connect provider, or a host name such as
 // "accounts.google.com".
 func (c Caller) WithProvider(provider string) Caller {
@@ -221,6 +227,10 @@ type Connection struct {
 	Secure      bool       // it was encrypted: aws:SecureTransport
 	UserAgent   string     // aws:UserAgent
 	Referer     string     // aws:Referer
+
+	// What follows is for the audit trail alone.
+	RequestID string // that the answer carries too; empty for a new one
+	TLS       audit.TLS
 }
 
 // Over returns the caller as one whose request came over a connection. Without one it came from within the process, which is secure and has no address.
@@ -346,6 +356,7 @@ func (r *ringID) actorOf(c Caller) *actor {
 		id.via = r.viaService(last)
 		id.audit.InvokedBy = last
 	}
+	id.audit.AccessKeyID = id.accessKeyID
 	id.place = uint8(crc32.ChecksumIEEE([]byte(id.principal.ARN))) // any even distribution does
 	return id
 }

@@ -286,7 +286,8 @@ func (cl *call) begin() {
 		e.Request = append(e.Request, dryRunParam)
 	}
 	if on := caller.connection; on != nil {
-		e.SourceIP, e.UserAgent = caller.address, on.UserAgent
+		e.SourceIP, e.UserAgent, e.TLS = caller.address, on.UserAgent, on.TLS
+		e.SetRequestID(on.RequestID)
 	}
 }
 

@@ -33,6 +33,7 @@ type Event struct {
 
 	SourceIP  string // of a request over a wire; "" is written as who called: the service of Identity.InvokedBy, else [InProcess]
 	UserAgent string // likewise
+	TLS       TLS    // of a request over TLS
 
 	// Attributes hold strings, booleans, integers, times, map[string]string, []string, nil, and groups of these. Of any other value only the kind is
 	// written, so that nothing that hides a secret is printed because it can be.
@@ -67,6 +68,12 @@ func (e *Event) RequestID() string {
 	}
 	return e.requestID
 }
+
+// SetRequestID says which request it was that a wire has given an id; "" leaves the id to be made.
+func (e *Event) SetRequestID(id string) { e.requestID = id }
+
+// NewRequestID returns an id for a request, a random UUID (RFC 9562 version 4).
+func NewRequestID() string { return newUUID() }
 
 func newUUID() string {
 	var u [16]byte
@@ -116,9 +123,17 @@ type Identity struct {
 	PrincipalID string
 	ARN         string
 	AccountID   string
+	AccessKeyID string // that the request was signed with, if it was
 	UserName    string // of an IAMUser
 	SessionRole string // of an AssumedRole: the ARN of its role
 	InvokedBy   string // the service, of an AWSService and of a ServiceEvent ("AWS Internal")
+}
+
+// TLS is how a request was protected on its way: tlsDetails. The zero TLS says that it was not, or came over no wire.
+type TLS struct {
+	Version     string // "TLSv1.3"
+	CipherSuite string // "TLS_AES_128_GCM_SHA256"
+	Host        string // that the client asked for
 }
 
 // A Resource is something the operation used.

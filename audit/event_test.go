@@ -24,10 +24,10 @@ func full() *audit.Event {
 	return &audit.Event{
 		Time: when, Type: audit.APICall, Name: "CreateGrant", Region: "us-east-1", Account: account,
 		Identity: audit.Identity{
-			Type: "AssumedRole", PrincipalID: "AROAEXAMPLE:job", ARN: "arn:aws:sts::111122223333:assumed-role/orders/job", AccountID: account,
+			Type: "AssumedRole", PrincipalID: "AROAEXAMPLE:job", ARN: "arn:aws:sts::111122223333:assumed-role/orders/job", AccountID: account, AccessKeyID: "ASIAEXAMPLE",
 			UserName: "u", SessionRole: "arn:aws:iam::111122223333:role/service/orders", InvokedBy: "example.amazonaws.com",
 		},
-		ReadOnly: true, SourceIP: "192.0.2.1", UserAgent: "aws-cli/2",
+		ReadOnly: true, SourceIP: "192.0.2.1", UserAgent: "aws-cli/2", TLS: audit.TLS{Version: "TLSv1.3", CipherSuite: "TLS_AES_128_GCM_SHA256", Host: "kms.example.org"},
 		Request: []slog.Attr{
 			slog.String("keyId", key),
 			slog.Any("operations", []string{"Decrypt", "Encrypt"}),
@@ -48,7 +48,7 @@ func TestIDs(t *testing.T) {
 	seen := make(map[string]bool)
 	for range 1000 {
 		var e audit.Event
-		for _, id := range []string{e.ID(), e.RequestID()} {
+		for _, id := range []string{e.ID(), e.RequestID(), audit.NewRequestID()} {
 			if !uuid4.MatchString(id) {
 				t.Fatalf("%q is no UUID of version 4", id)
 			}

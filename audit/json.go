@@ -60,6 +60,13 @@ func (e *Event) AppendJSON(dst []byte) []byte {
 		o.attrsOrNull("serviceEventDetails", e.Details)
 	}
 	o.string("eventCategory", "Management")
+	if e.TLS.Version != "" {
+		t := o.object("tlsDetails")
+		t.string("tlsVersion", e.TLS.Version)
+		t.string("cipherSuite", e.TLS.CipherSuite)
+		t.optional("clientProvidedHostHeader", e.TLS.Host)
+		o.dst = t.close()
+	}
 	return o.close()
 }
 
@@ -69,6 +76,7 @@ func (o *object) identity(id *Identity) {
 	i.optional("principalId", id.PrincipalID)
 	i.optional("arn", id.ARN)
 	i.optional("accountId", id.AccountID)
+	i.optional("accessKeyId", id.AccessKeyID)
 	if id.SessionRole != "" {
 		context := i.object("sessionContext")
 		issuer := context.object("sessionIssuer")

@@ -63,16 +63,18 @@ func TestRecords(t *testing.T) {
 	}{
 		{"encrypt by a user over the wire", audit.Event{
 			Type: audit.APICall, Name: "Encrypt", ReadOnly: true, SourceIP: "192.0.2.1", UserAgent: "aws-cli/2", Resources: resources,
-			Identity: audit.Identity{Type: "IAMUser", PrincipalID: "AIDAEXAMPLE", ARN: "arn:aws:iam::111122223333:user/alice", AccountID: account, UserName: "alice"},
+			TLS: audit.TLS{Version: "TLSv1.3", CipherSuite: "TLS_AES_128_GCM_SHA256", Host: "kms.example.org"},
+			Identity: audit.Identity{Type: "IAMUser", PrincipalID: "AIDAEXAMPLE", ARN: "arn:aws:iam::111122223333:user/alice", AccountID: account, AccessKeyID: "AKIAEXAMPLE", UserName: "alice"},
 			Request: []slog.Attr{slog.String("keyId", key), slog.Any("encryptionContext", context),
 				slog.String("encryptionAlgorithm", "SYMMETRIC_DEFAULT")},
 			Additional: []slog.Attr{slog.String("keyMaterialId", "ef01")},
 		}, common(map[string]any{
 			"eventName": "Encrypt", "readOnly": true, "sourceIPAddress": "192.0.2.1", "userAgent": "aws-cli/2",
 			"userIdentity": map[string]any{"type": "IAMUser", "principalId": "AIDAEXAMPLE", "arn": "arn:aws:iam::111122223333:user/alice",
-				"accountId": account, "userName": "alice"},
+				"accountId": account, "accessKeyId": "AKIAEXAMPLE", "userName": "alice"},
 			"requestParameters":   map[string]any{"keyId": key, "encryptionContext": map[string]any{"Dept": "IT"}, "encryptionAlgorithm": "SYMMETRIC_DEFAULT"},
 			"additionalEventData": map[string]any{"keyMaterialId": "ef01"},
+			"tlsDetails":          map[string]any{"tlsVersion": "TLSv1.3", "cipherSuite": "TLS_AES_128_GCM_SHA256", "clientProvidedHostHeader": "kms.example.org"},
 		})},
 		{"refused session of a role", audit.Event{
 			Type: audit.APICall, Name: "CreateGrant", Resources: resources, ErrorCode: "AccessDenied", ErrorMessage: "no statement allows it",
@@ -146,7 +148,7 @@ func TestOrderOfMembers(t *testing.T) {
 	text := string(e.AppendJSON([]byte("before ")))
 	want := []string{`before {"eventVersion"`, `"userIdentity":{"type"`, `"eventTime"`, `"eventName"`, `"requestParameters"`, `"operations":["Decrypt","Encrypt"]`,
 		`{"encryptionContextSubset":{"dept":"IT","tenant":"42"}}`, `"responseElements":{`, `"additionalEventData"`, `"eventID"`, `"resources":[{"accountId"`,
-		`"serviceEventDetails"`, `"eventCategory":"Management"}`}
+		`"serviceEventDetails"`, `"eventCategory":"Management","tlsDetails":{"tlsVersion":"TLSv1.3","cipherSuite":"TLS_AES_128_GCM_SHA256","clientProvidedHostHeader":"kms.example.org"}}`}
 	for _, w := range want {
 		i := strings.Index(text, w)
 		if i < 0 {

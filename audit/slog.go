@@ -48,6 +48,7 @@ func logAttrs(e *Event) []slog.Attr {
 			slog.String("principalId", e.Identity.PrincipalID),
 			slog.String("arn", e.Identity.ARN),
 			slog.String("accountId", e.Identity.AccountID),
+			slog.String("accessKeyId", e.Identity.AccessKeyID),
 			slog.String("userName", e.Identity.UserName),
 			slog.String("sessionRole", e.Identity.SessionRole),
 			slog.String("invokedBy", e.Identity.InvokedBy),
@@ -66,6 +67,7 @@ func logAttrs(e *Event) []slog.Attr {
 	return append(attrs, present(
 		slog.String("sourceIPAddress", e.SourceIP),
 		slog.String("userAgent", e.UserAgent),
+		slog.String("tlsVersion", e.TLS.Version),
 		slog.String("errorCode", e.ErrorCode),
 		slog.String("errorMessage", e.ErrorMessage),
 	)...)

@@ -23,12 +23,13 @@ import (
 // [Service], completed by the methods that return a changed copy, and become clients by [Keyring.As]. What a Caller says is taken for true: it is for the program to
 // have authenticated it.
 type Caller struct {
-	kind    policy.PrincipalType
-	account string // empty: the keyring's
-	name    string // of the user or role, with its path; of the service
-	session string // of a role's or a federated user's session
-	problem string // why there can be no such caller; empty if there can
-	more    *circumstances
+	kind      policy.PrincipalType
+	partition string // of the ARN that it was named by; empty: the keyring's
+	account   string // empty: the keyring's
+	name      string // of the user or role, with its path; of the service
+	session   string // of a role's or a federated user's session
+	problem   string // why there can be no such caller; empty if there can
+	more      *circumstances
 
 	anySession bool // named by its role alone
 }
@@ -91,6 +92,39 @@ func FederatedUser(user, session string) Caller {
 // allows it. A service that acts for somebody is not this but that caller; see [Caller.Via].
 func Service(name string) Caller {
 	return Caller{kind: policy.Service, name: name}.require(serviceName.MatchString(name), "the service has no name of the form name.amazonaws.com")
+}
+
+// ParseCaller returns the caller that a policy or a credential names: the root user, a user, a role or a role's session of an account by its ARN, or a service by its
+// name. A role's session is named after the role if the ARN is the role's; an ARN of a session (arn:aws:sts::...:assumed-role/...) has no place for the path of the role,
+// which is taken to have none. A federated user cannot be named so, since its ARN does not tell whose session it is. A client of a caller of another partition than the
+// keyring's is denied everything.
+func ParseCaller(principal string) (Caller, error) {
+	var c Caller
+	if !strings.HasPrefix(principal, "arn:") {
+		c = Service(principal)
+		return c, c.Err()
+	}
+	a, err := arn.Parse(principal)
+	if err != nil {
+		return Caller{}, errors.New("kms: caller: the ARN is malformed")
+	}
+	kind, name, _ := strings.Cut(a.Resource, "/")
+	switch a.Service + ":" + kind {
+	case "iam:root":
+		c = Root().require(a.Resource == "root", "the root user has no name")
+	case "iam:user":
+		c = User(name)
+	case "iam:role":
+		c = Role(name)
+	case "sts:assumed-role":
+		role, session, _ := strings.Cut(name, "/")
+		c = Session(role, session)
+	default:
+		return Caller{}, errors.New("kms: caller: the ARN is not one of a root user, a user, a role or a role's session")
+	}
+	c = c.InAccount(a.Account).require(a.Region == "", "the ARN of a principal has no Region")
+	c.partition = a.Partition
+	return c, c.Err()
 }
 
 // require makes c a caller that cannot be, unless ok. The first problem stays.
@@ -315,6 +349,11 @@ func (r *ringID) actorOf(c Caller) *actor {
 	id := &actor{principal: policy.Principal{Type: c.kind, Account: account}, circumstances: c.circumstances()}
 	if err := c.Err(); err != nil {
 		id.problem, id.principal.Type = strings.TrimPrefix(strings.TrimPrefix(err.Error(), "kms: "), "caller: "), 0
+		id.audit = audit.Identity{Type: "Unknown"}
+		return id
+	}
+	if c.partition != "" && c.partition != r.partition {
+		id.problem, id.principal.Type = "it is one of another partition", 0
 		id.audit = audit.Identity{Type: "Unknown"}
 		return id
 	}

@@ -148,6 +148,35 @@ func TestPrincipalARN(t *testing.T) {
 	}
 }
 
+// TestParseCaller: a principal that is named by its ARN is the one that has it, and nothing else is taken for a principal.
+func TestParseCaller(t *testing.T) {
+	f := open(t)
+	for _, c := range []kms.Caller{kms.Root(), kms.User("ops/carol"), kms.Role("path/app"), kms.Session("app", "one"), kms.User("alice").InAccount(foreign)} {
+		arn := must(f.PrincipalARN(c))(t)
+		parsed := must(kms.ParseCaller(arn))(t)
+		if again := must(f.PrincipalARN(parsed))(t); again != arn && !strings.Contains(arn, ":role/") {
+			t.Errorf("%s is %s", arn, again)
+		}
+	}
+	if c := must(kms.ParseCaller("arn:aws:iam::111122223333:role/path/app"))(t); must(f.PrincipalARN(c))(t) != "arn:aws:iam::111122223333:role/path/app" || !strings.Contains(c.String(), "session app") {
+		t.Errorf("%v", c)
+	}
+	if c := must(kms.ParseCaller("logs.amazonaws.com"))(t); c.String() != "service logs.amazonaws.com" {
+		t.Errorf("%v", c)
+	}
+	for _, bad := range []string{"", "alice", "arn:", "arn:aws:iam::111122223333:user", "arn:aws:iam::111122223333:user/", "arn:aws:iam::111122223333:root/x", "arn:aws:iam:eu-central-1:111122223333:root",
+		"arn:aws:iam:::root", "arn:aws:iam::1:root", "arn:aws:iam::111122223333:group/g", "arn:aws:sts::111122223333:federated-user/fay", "arn:aws:sts::111122223333:assumed-role/app",
+		"arn:aws:sts::111122223333:assumed-role/path/app/one", "arn:aws:kms::111122223333:user/alice", "arn:aws:iam::111122223333:user/a*", "arn:aws:sts::111122223333:role/app"} {
+		if c, err := kms.ParseCaller(bad); err == nil || c.Err() == nil {
+			t.Errorf("%q is %v", bad, c)
+		}
+	}
+	key := f.create()
+	_, err := f.As(must(kms.ParseCaller("arn:aws-cn:iam::111122223333:root"))(t)).DescribeKey(t.Context(), key.ARN)
+	wantCode(t, err, kms.ErrAccessDenied)
+	must(f.As(must(kms.ParseCaller("arn:aws:iam::111122223333:root"))(t)).DescribeKey(t.Context(), key.ARN))(t)
+}
+
 // TestExplainTellsAll: every policy and every grant that had a say is told of, with what was wanted.
 func TestExplainTellsAll(t *testing.T) {
 	control := func(effect string, kind policy.Kind) *kms.PolicyDocument {

@@ -63,7 +63,7 @@ func TestRecords(t *testing.T) {
 	}{
 		{"encrypt by a user over the wire", audit.Event{
 			Type: audit.APICall, Name: "Encrypt", ReadOnly: true, SourceIP: "192.0.2.1", UserAgent: "aws-cli/2", Resources: resources,
-			TLS: audit.TLS{Version: "TLSv1.3", CipherSuite: "TLS_AES_128_GCM_SHA256", Host: "kms.example.org"},
+			TLS:      audit.TLS{Version: "TLSv1.3", CipherSuite: "TLS_AES_128_GCM_SHA256", Host: "kms.example.org"},
 			Identity: audit.Identity{Type: "IAMUser", PrincipalID: "AIDAEXAMPLE", ARN: "arn:aws:iam::111122223333:user/alice", AccountID: account, AccessKeyID: "AKIAEXAMPLE", UserName: "alice"},
 			Request: []slog.Attr{slog.String("keyId", key), slog.Any("encryptionContext", context),
 				slog.String("encryptionAlgorithm", "SYMMETRIC_DEFAULT")},

@@ -77,7 +77,7 @@ func newCommand() *cobra.Command {
 	}
 	c.SetFlagErrorFunc(flagError)
 	c.SetHelpCommand(newHelp())
-	c.AddCommand(newCheck(), newID(), newMaintain(), newRecount(), newRoot(), newDomainKey(), newKeyFile(), newAnchor(), newPolicy())
+	c.AddCommand(newCheck(), newID(), newMaintain(), newRecount(), newRoot(), newDomainKey(), newKeyFile(), newAnchor(), newPolicy(), newServe())
 	return c
 }
 

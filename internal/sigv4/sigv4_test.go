@@ -13,10 +13,7 @@ import (
 	"time"
 )
 
-const (
-	suiteSecret  = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
-	suiteService = "service"
-)
+const suiteService = "service"
 
 var suiteTime = time.Date(2015, 8, 30, 12, 36, 0, 0, time.UTC)
 
@@ -83,20 +80,20 @@ func TestSuite(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			canonical := s.canonicalRequest(r, body)
-			if want := read(".creq"); canonical != want {
+			canonical, _ := s.canonicalRequest(r, body)
+			if want := read(".creq"); string(canonical) != want {
 				t.Errorf("canonical request\n%s\nwant\n%s", canonical, want)
 			}
-			if got, want := s.stringToSign(canonical), read(".sts"); got != want {
+			if got, want := string(s.stringToSign(canonical)), read(".sts"); got != want {
 				t.Errorf("string to sign\n%s\nwant\n%s", got, want)
 			}
-			if err := s.Verify(r, body, suiteSecret, suiteService, suiteTime); err != nil {
+			if err := s.Verify(r, body, secret, suiteService, suiteTime); err != nil {
 				t.Error(err)
 			}
-			if err := s.Verify(r, body, suiteSecret+"x", suiteService, suiteTime); !errors.Is(err, ErrMismatch) {
+			if err := s.Verify(r, body, secret+"x", suiteService, suiteTime); !errors.Is(err, ErrMismatch) {
 				t.Errorf("another secret: %v", err)
 			}
-			if err := s.Verify(r, append(body, '.'), suiteSecret, suiteService, suiteTime); !errors.Is(err, ErrMismatch) {
+			if err := s.Verify(r, append(body, '.'), secret, suiteService, suiteTime); !errors.Is(err, ErrMismatch) {
 				t.Errorf("another body: %v", err)
 			}
 		})
@@ -104,5 +101,34 @@ func TestSuite(t *testing.T) {
 	})
 	if err != nil || count != 34 {
 		t.Fatalf("%d cases: %v", count, err)
+	}
+}
+
+// TestClients verifies requests that clients of AWS signed for the same secret: two with the signer of aws-sdk-go-v2 1.48.0, two that botocore 1.43.11 sent, one with aws4fetch 1.0.20.
+// The first signs the length of the body, and the last does not sign the content type.
+func TestClients(t *testing.T) {
+	paths, err := filepath.Glob("testdata/clients/*.http")
+	if err != nil || len(paths) != 5 {
+		t.Fatalf("%d requests: %v", len(paths), err)
+	}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, body := receive(t, string(text))
+		s, err := Parse(r)
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		if s.KeyID != "AKIDEXAMPLE" || s.Region != "us-east-1" || s.Token != r.Header.Get("X-Amz-Security-Token") {
+			t.Errorf("%s: %+v", path, s)
+		}
+		if err := s.Verify(r, body, secret, "kms", s.time); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+		if err := s.Verify(r, body[1:], secret, "kms", s.time); !errors.Is(err, ErrMismatch) {
+			t.Errorf("%s: another body: %v", path, err)
+		}
 	}
 }

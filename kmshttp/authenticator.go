@@ -43,7 +43,7 @@ type Identity struct {
 var ErrUnauthenticated error = errNoIdentity
 
 // ErrUnknownIdentity refuses a request of somebody that nobody knows: UnrecognizedClientException.
-var ErrUnknownIdentity error = errUnknownKey
+var ErrUnknownIdentity = sigv4.ErrUnrecognized
 
 // Credentials know access keys.
 type Credentials interface {
@@ -63,7 +63,7 @@ type Credential struct {
 // What is signed is the method, the path, the query, the body, the host and every header that begins with x-amz-; a signature is good for 15 minutes before and after its
 // time.
 func SigV4(credentials Credentials) Authenticator {
-	return &signatures{credentials: credentials, nobody: rand.Text(), now: time.Now}
+	return &signatures{credentials: credentials, nobody: (rand.Text() + rand.Text())[:40], now: time.Now}
 }
 
 // service is the name in the scope of signatures.
@@ -71,7 +71,7 @@ const service = "kms"
 
 type signatures struct {
 	credentials Credentials
-	nobody      string // the secret of keys that there are not: to find that out takes as long as to find a wrong signature
+	nobody      string // the secret of keys that there are not, as long as others: to find that out takes as long as to find a wrong signature
 	now         func() time.Time
 }
 

@@ -20,7 +20,6 @@ var (
 	errNoIdentity       = &fault{code: "MissingAuthenticationTokenException", message: "Missing Authentication Token"}
 	errSerialization    = &fault{code: "SerializationException"}
 	errTooLarge         = &fault{code: "RequestEntityTooLargeException", message: "The request is too large."}
-	errUnknownKey       = &fault{code: "UnrecognizedClientException", message: "The security token included in the request is invalid."}
 	errUnknownOperation = &fault{code: "UnknownOperationException"}
 )
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/claviger/kms"
 	"github.com/claviger/kms/audit"
+	"github.com/claviger/kms/internal/sigv4"
 )
 
 // A Config says what a [Handler] serves.
@@ -213,7 +214,7 @@ func (h *Handler) ring(region, host string) (*kms.Keyring, error) {
 	if ring := h.rings[region]; ring != nil {
 		return ring, nil
 	}
-	return nil, &fault{"InvalidSignatureException", fmt.Sprintf("Credential should be scoped to a valid Region, not '%s'.", printable(region))}
+	return nil, sigv4.OtherRegion(region)
 }
 
 func shortened(text string) string {

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 
-	"github.com/claviger/kms/rootkey/internal/secretfile"
+	"github.com/claviger/kms/internal/secretfile"
 )
 
 // maxFileLen leaves room for a line end and for the error that tells a longer text from no key at all.

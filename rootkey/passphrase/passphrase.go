@@ -43,8 +43,8 @@ import (
 	"runtime"
 
 	"github.com/claviger/kms/internal/secret"
+	"github.com/claviger/kms/internal/secretfile"
 	"github.com/claviger/kms/rootkey"
-	"github.com/claviger/kms/rootkey/internal/secretfile"
 )
 
 var errWrongKey = fmt.Errorf("passphrase: %w", rootkey.ErrWrongKey)

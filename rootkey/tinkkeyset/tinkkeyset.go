@@ -21,8 +21,8 @@ import (
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 
+	"github.com/claviger/kms/internal/secretfile"
 	"github.com/claviger/kms/rootkey"
-	"github.com/claviger/kms/rootkey/internal/secretfile"
 )
 
 // maxKeysetLen bounds a keyset file; an AES-256-GCM key takes about 300 bytes of JSON.

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/claviger/kms/rootkey/internal/secretfile"
+	"github.com/claviger/kms/internal/secretfile"
 )
 
 const content = "canary-0d3f"

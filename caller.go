@@ -171,6 +171,14 @@ func (c Caller) InAccount(account string) Caller {
 		require(c.kind != policy.Service, "a service belongs to no account")
 }
 
+// InSession returns a caller that is named by a role alone, as by [Role], in a session of that name.
+func (c Caller) InSession(name string) Caller {
+	c = c.require(c.anySession, "only a caller that is named by a role alone has sessions to choose from").
+		require(sessionName.MatchString(name), "the session has no name, or one that IAM would refuse")
+	c.session, c.anySession = name, false
+	return c
+}
+
 // WithTags returns the caller with tags of its session, over those that it has and those of its user or role, for aws:PrincipalTag. The keys of tags differ
 // otherwise than by case.
 func (c Caller) WithTags(tags ...Tag) Caller {

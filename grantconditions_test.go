@@ -164,6 +164,9 @@ func TestParseCaller(t *testing.T) {
 	if c := must(kms.ParseCaller("logs.amazonaws.com"))(t); c.String() != "service logs.amazonaws.com" {
 		t.Errorf("%v", c)
 	}
+	if c := must(kms.ParseCaller("arn:aws:iam::111122223333:role/path/app"))(t).InSession("one"); must(f.PrincipalARN(c))(t) != "arn:aws:sts::111122223333:assumed-role/app/one" {
+		t.Errorf("%v", c)
+	}
 	for _, bad := range []string{"", "alice", "arn:", "arn:aws:iam::111122223333:user", "arn:aws:iam::111122223333:user/", "arn:aws:iam::111122223333:root/x", "arn:aws:iam:eu-central-1:111122223333:root",
 		"arn:aws:iam:::root", "arn:aws:iam::1:root", "arn:aws:iam::111122223333:group/g", "arn:aws:sts::111122223333:federated-user/fay", "arn:aws:sts::111122223333:assumed-role/app",
 		"arn:aws:sts::111122223333:assumed-role/path/app/one", "arn:aws:kms::111122223333:user/alice", "arn:aws:iam::111122223333:user/a*", "arn:aws:sts::111122223333:role/app"} {
@@ -172,8 +175,13 @@ func TestParseCaller(t *testing.T) {
 		}
 	}
 	key := f.create()
-	_, err := f.As(must(kms.ParseCaller("arn:aws-cn:iam::111122223333:root"))(t)).DescribeKey(t.Context(), key.ARN)
-	wantCode(t, err, kms.ErrAccessDenied)
+	for _, elsewhere := range []kms.Caller{must(kms.ParseCaller("arn:aws-cn:iam::111122223333:root"))(t), must(kms.ParseCaller("arn:aws-cn:iam::111122223333:role/app"))(t).InSession("one")} {
+		_, err := f.As(elsewhere).DescribeKey(t.Context(), key.ARN)
+		wantCode(t, err, kms.ErrAccessDenied)
+		if !strings.Contains(err.Error(), "The caller is not valid") {
+			t.Error(err)
+		}
+	}
 	must(f.As(must(kms.ParseCaller("arn:aws:iam::111122223333:root"))(t)).DescribeKey(t.Context(), key.ARN))(t)
 }
 

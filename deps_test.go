@@ -34,6 +34,7 @@ var layers = map[string][]string{
 	"./internal/secret":     {},
 	"./internal/secretfile": {module + "/internal/regular"},
 	"./internal/sigv4":      {},
+	"./internal/sigv4test":  {},
 	"./internal/strictjson": {},
 	"./internal/testhook":   {},
 	"./internal/vectors":    {module + "/policy"},

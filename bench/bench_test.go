@@ -211,7 +211,7 @@ func TestMeasure(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, w := range c.ways() {
-		if m := w.timed; len(m.rounds) != 3 || m.median() <= 0 || m.perSpan < 1 || m.allocs != 1 || m.bytes != 64 {
+		if m := w.timed; len(m.rounds) != 3 || len(m.cpu) != 3 || m.median() <= 0 || m.perSpan < 1 || m.allocs != 1 || m.bytes != 64 {
 			t.Errorf("%s: %+v", w.name, m)
 		}
 	}
@@ -362,6 +362,130 @@ func TestRunRefuses(t *testing.T) {
 	}
 }
 
+func newWireContests(t testing.TB) (*served, []*contest) {
+	t.Helper()
+	s, err := serve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.ring.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	all, err := s.contests()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, all
+}
+
+// TestWireContests sends all requests in every way, and shows that the checks would notice a wrong answer and that every request of ours leaves an event.
+func TestWireContests(t *testing.T) {
+	s, all := newWireContests(t)
+	for _, c := range all {
+		if err := c.verify(); err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range c.ways() {
+			result, err := w.op()
+			if err != nil {
+				t.Fatal(err)
+			}
+			values := bytes.Split(result, []byte(`"`)) // of members: 3, 7, 11, ...
+			for i := 3; i < len(values); i += 4 {
+				if name := string(values[i-2]); name == "KeyId" || name == "KeyMaterialId" || strings.HasSuffix(name, "Algorithm") { // which are not what is asked for
+					continue
+				}
+				wrong := bytes.Clone(result)
+				at := len(bytes.Join(values[:i], []byte(`"`))) + 5
+				if wrong[at] = 'A'; wrong[at] == result[at] {
+					wrong[at] = 'B'
+				}
+				if w.check(wrong) == nil || w.check(nil) == nil {
+					t.Errorf("%s, %s: the check takes another %s", c.name, w.name, values[i-2])
+				}
+			}
+		}
+		before := s.ring.events.n.Load()
+		if _, err := c.ours.op(); err != nil {
+			t.Error(err)
+		}
+		if n := s.ring.events.n.Load() - before; n != int64(c.ours.each) || n%exchanges != 0 {
+			t.Errorf("%s: %d events, want %d", c.name, n, c.ours.each)
+		}
+	}
+	if len(all) != 8 {
+		t.Errorf("%d contests, want 8", len(all))
+	}
+}
+
+// TestWireRefusals: a refusal is no answer, and requests are signed again before they are too old.
+func TestWireRefusals(t *testing.T) {
+	s, _ := newWireContests(t)
+	stale, err := s.crowd(s.ours, "GenerateDataKey", fmt.Appendf(nil, `{"KeyId":%q,"NumberOfBytes":1}`, s.ring.key), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stale.op(); err != nil {
+		t.Fatal(err)
+	}
+	s.signer.Secret += "x" // the server's, too: what was signed before is wrong
+	if _, err := stale.op(); !errors.Is(err, errWrong) {
+		t.Errorf("%v, want errWrong", err)
+	}
+	stale.signed = time.Now().Add(-resigning - time.Second)
+	if _, err := stale.op(); err != nil {
+		t.Errorf("signed again: %v", err)
+	}
+}
+
+func TestWireTable(t *testing.T) {
+	taking := func(name string, ns, cpu, limit float64) *way {
+		return &way{name: name, limit: limit, timed: measurement{rounds: []float64{ns}, cpu: []float64{cpu}, allocs: 30}}
+	}
+	contests := []*contest{
+		{name: "light", ours: taking("ours", 50_000, 60_000, 0), others: []*way{taking("near", 25_000, 30_000, 2), taking("far", 5_000, 20_000, noLimit)}},
+		{name: "heavy", ours: taking("ours", 100_000, 90_000, 0), others: []*way{taking("near", 20_000, 25_500, 2)}},
+	}
+	var out strings.Builder
+	if err := printWire(&out, contests); err != nil {
+		t.Fatal(err)
+	}
+	want := `
+work   keyring  processor  allocs  against  serves    processor  allocs  more     ratio  target
+light  20000/s  60.0 µs    30      near     40000/s   30.0 µs    30      30.0 µs  0.50   0.50    met
+                                   far      200000/s  20.0 µs    30      40.0 µs  0.10   -
+heavy  10000/s  90.0 µs    30      near     50000/s   25.5 µs    30      64.5 µs  0.20   0.50    missed by 0.30
+`
+	var got strings.Builder
+	for line := range strings.Lines("\n" + out.String()) {
+		got.WriteString(strings.TrimRight(line, " \n") + "\n")
+	}
+	if got.String() != want {
+		t.Errorf("the table is%swant%s", got.String(), want)
+	}
+}
+
+func TestWireRun(t *testing.T) {
+	var out strings.Builder
+	if err := wire(&out, 1, time.Microsecond, "^Decrypt"); err != nil {
+		t.Fatal(err)
+	}
+	if !regexp.MustCompile(`\nDecrypt, one connection +\d+/s .*\nDecrypt, 8 connections +\d+/s`).MatchString(out.String()) || strings.Contains(out.String(), "Encrypt") {
+		t.Errorf("it prints\n%s", out.String())
+	}
+	for _, c := range []struct {
+		rounds int
+		span   time.Duration
+		filter string
+	}{{0, time.Millisecond, ""}, {1, 0, ""}, {1, time.Millisecond, "("}, {1, time.Millisecond, "^Decipher"}} {
+		if err := wire(io.Discard, c.rounds, c.span, c.filter); err == nil {
+			t.Errorf("%+v: no error", c)
+		}
+	}
+}
+
 func TestScale(t *testing.T) {
 	var out strings.Builder
 	if err := scale(&out, 40, 50, 1, time.Microsecond); err != nil {
@@ -427,7 +551,17 @@ func TestScaleRefuses(t *testing.T) {
 // BenchmarkContests is for profiles: go test -bench '/^Encrypt_32_B$/keyring' -cpuprofile cpu.out.
 func BenchmarkContests(b *testing.B) {
 	_, all := newContests(b)
-	for _, c := range all {
+	benchmark(b, all)
+}
+
+// BenchmarkWire is for profiles, too: go test -bench 'Wire/^Encrypt,_8/keyring' -cpuprofile cpu.out.
+func BenchmarkWire(b *testing.B) {
+	_, all := newWireContests(b)
+	benchmark(b, all)
+}
+
+func benchmark(b *testing.B, contests []*contest) {
+	for _, c := range contests {
 		b.Run(c.name, func(b *testing.B) {
 			if err := c.verify(); err != nil { // which makes what is not there yet
 				b.Fatal(err)

@@ -22,6 +22,7 @@ type way struct {
 	op    func() ([]byte, error)    // does the work once
 	check func(result []byte) error // says whether a result of op is right
 	few   int                       // how often it is done before it is timed; 0 for as often as fills pools and caches
+	each  int                       // how many pieces of work op does, if more than one: what is measured is one
 	timed measurement
 }
 

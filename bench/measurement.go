@@ -11,13 +11,16 @@ import (
 type measurement struct {
 	perSpan int       // how many operations are timed together
 	rounds  []float64 // nanoseconds per operation, one for each round
+	cpu     []float64 // the same of processor time, of the whole process
 	allocs  float64   // per operation
 	bytes   float64   // per operation
 }
 
 // median is the time of an operation, in nanoseconds, in the median round.
-func (m *measurement) median() float64 {
-	sorted := slices.Sorted(slices.Values(m.rounds))
+func (m *measurement) median() float64 { return median(m.rounds) }
+
+func median(rounds []float64) float64 {
+	sorted := slices.Sorted(slices.Values(rounds))
 	return sorted[len(sorted)/2]
 }
 
@@ -38,15 +41,20 @@ func measure(contests []*contest, rounds int, span time.Duration) error {
 	for range rounds {
 		for _, w := range ways {
 			runtime.GC() // each begins with the same heap, and pays for its own garbage
+			before := processorTime()
 			took, err := w.repeat(w.timed.perSpan)
 			if err != nil {
 				return fmt.Errorf("%s: %w", w.name, err)
 			}
-			w.timed.rounds = append(w.timed.rounds, float64(took)/float64(w.timed.perSpan))
+			used, pieces := processorTime()-before, float64(w.pieces(w.timed.perSpan))
+			w.timed.rounds, w.timed.cpu = append(w.timed.rounds, float64(took)/pieces), append(w.timed.cpu, float64(used)/pieces)
 		}
 	}
 	return nil
 }
+
+// pieces is how many pieces of work n operations do.
+func (w *way) pieces(n int) int { return n * max(1, w.each) }
 
 // repeat does the work n times.
 func (w *way) repeat(n int) (time.Duration, error) {
@@ -80,8 +88,9 @@ func (w *way) calibrate(span time.Duration) error {
 		if took >= span/4 {
 			w.timed.perSpan = max(1, int(float64(n)*float64(span)/float64(took)))
 			// Whole numbers, as package testing has them: what a pool or a salt costs now and then is in the time.
-			w.timed.allocs = float64((after.Mallocs - before.Mallocs) / uint64(n))
-			w.timed.bytes = float64((after.TotalAlloc - before.TotalAlloc) / uint64(n))
+			pieces := uint64(w.pieces(n))
+			w.timed.allocs = float64((after.Mallocs - before.Mallocs) / pieces)
+			w.timed.bytes = float64((after.TotalAlloc - before.TotalAlloc) / pieces)
 			return nil
 		}
 		n *= 2

@@ -26,6 +26,7 @@ const (
 	nameCedar   = "Cedar"
 	nameOPA     = "OPA"
 	nameBolt    = "bbolt"
+	nameHTTP    = "net/http"
 )
 
 // The peers encrypt with AES-256-GCM and random nonces, as a keyring does. They know nothing of callers, policies, key states or audit.

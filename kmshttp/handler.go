@@ -47,6 +47,9 @@ const (
 // maxUserAgent is how much of a client's name for itself is recorded, in bytes.
 const maxUserAgent = 1024
 
+// firstRoom is for a body of which nothing has come yet, in bytes.
+const firstRoom = 4 << 10
+
 const contentType = "application/x-amz-json-1.1"
 
 // A Handler serves keyrings over HTTP. It may be mounted at any path: the operation is told by a header. It is safe for concurrent use.
@@ -118,16 +121,20 @@ func (h *Handler) serve(x *exchange, w http.ResponseWriter, r *http.Request) (an
 			answer, err = nil, fmt.Errorf("panic with a value of type %T\n%s", v, debug.Stack()) // and not with the value, which may be a secret
 		}
 	}()
+	// Not every server has deadlines to set, and these need not be the only ones. What is not read here of a body, the server reads before it answers.
+	connection := http.NewResponseController(w)
+	_ = connection.SetReadDeadline(x.began.Add(bodyTime))
 	if x.route = routes[r.Header.Get("X-Amz-Target")]; x.route == nil || r.Method != http.MethodPost {
 		return nil, errUnknownOperation
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), requestTime)
 	defer cancel()
-	body, err := readBody(w, r, x.route.most)
+	body, err := readBody(r, x.route.most)
 	defer clear(body)
 	if err != nil {
 		return nil, err
 	}
+	_ = connection.SetReadDeadline(time.Time{}) // the server looks out for a client that leaves
 	client, err := h.authenticate(x, r.WithContext(ctx), body)
 	if err != nil {
 		return nil, err
@@ -143,33 +150,30 @@ func (h *Handler) serve(x *exchange, w http.ResponseWriter, r *http.Request) (an
 	return encode(out), nil
 }
 
-// readBody reads a body of at most that many bytes, which the caller clears.
-func readBody(w http.ResponseWriter, r *http.Request, most int) ([]byte, error) {
+// readBody reads a body of at most that many bytes, which the caller clears. The room for it grows with what has come: what is promised may never come.
+func readBody(r *http.Request, most int) ([]byte, error) {
 	if r.ContentLength > int64(most) {
 		return nil, errTooLarge
 	}
-	control := http.NewResponseController(w)
-	limited := control.SetReadDeadline(time.Now().Add(bodyTime)) == nil // not every server can, and this one need not be the only limit
 	room := most + 1
 	if r.ContentLength >= 0 {
 		room = int(r.ContentLength) + 1
 	}
-	body := make([]byte, 0, min(room, usualBody))
+	body := make([]byte, 0, min(room, firstRoom))
 	for {
 		n, err := r.Body.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		switch {
 		case len(body) > most:
 			return body, errTooLarge
+		case len(body) == room: // more than was promised
+			return body, errMalformedHTTP
 		case err == io.EOF:
-			if limited {
-				_ = control.SetReadDeadline(time.Time{}) // the server looks out for a client that leaves
-			}
 			return body, nil
 		case err != nil:
 			return body, errMalformedHTTP
 		case len(body) == cap(body):
-			grown := append(make([]byte, 0, 2*cap(body)), body...)
+			grown := append(make([]byte, 0, min(room, 2*cap(body))), body...)
 			clear(body)
 			body = grown
 		}

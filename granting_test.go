@@ -528,6 +528,10 @@ func TestGrantsBetweenProcesses(t *testing.T) {
 	wantCode(t, use(t, alice.WithGrantTokens(theirs.GrantToken), key.ARN, nil), kms.ErrInvalidGrantToken)
 	eleven := slices.Repeat([]string{made.GrantToken}, 11)
 	wantCode(t, use(t, alice.WithGrantTokens(eleven...), key.ARN, nil), kms.ErrValidation)
+	wantCode(t, use(t, alice.WithGrantTokens(slices.Repeat([]string{"x"}, 11)...), key.ARN, nil), kms.ErrValidation)
+	wantCode(t, use(t, alice.WithGrantTokens(eleven[:10]...).WithGrantTokens("x"), key.ARN, nil), kms.ErrValidation)
+	wantCode(t, use(t, alice.WithGrantTokens(eleven...).WithGrantTokens("x"), key.ARN, nil), kms.ErrValidation)
+	check(t, use(t, alice.WithGrantTokens(eleven[:5]...).WithGrantTokens(eleven[:5]...), key.ARN, nil))
 }
 
 // TestGrantsGoWithTheirKey: deleting a key sweeps its grants and what finds them.

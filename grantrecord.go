@@ -344,19 +344,19 @@ type grantTokens struct {
 	problem error // what is wrong with one of them
 }
 
-// with returns the tokens with others.
+// with returns the tokens with others. How many there are is looked at first, as all that has a limit is, and what is too many is not read.
 func (t grantTokens) with(c *core, others []string) grantTokens {
+	if len(t.known)+len(others) > maxGrantTokens {
+		var v violations
+		v.add("grantTokens", "", fmt.Sprintf("have length less than or equal to %d", maxGrantTokens))
+		t.problem = v.err()
+		return t
+	}
 	t.known = slices.Clone(t.known)
 	for _, text := range others {
 		token, ok := c.readGrantToken(text)
 		t.known = append(t.known, token)
-		switch {
-		case t.problem != nil:
-		case len(t.known) > maxGrantTokens:
-			var v violations
-			v.add("grantTokens", "", fmt.Sprintf("have length less than or equal to %d", maxGrantTokens))
-			t.problem = v.err()
-		case !ok:
+		if !ok && t.problem == nil {
 			t.problem = errGrantToken
 		}
 	}

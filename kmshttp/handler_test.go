@@ -30,6 +30,12 @@ func post(t *testing.T, transport http.RoundTripper, operation, body string) ans
 	}
 	r.Header.Set("X-Amz-Target", "TrentService."+operation)
 	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	return roundTrip(t, transport, r)
+}
+
+// roundTrip sends a request as it is.
+func roundTrip(t *testing.T, transport http.RoundTripper, r *http.Request) answer {
+	t.Helper()
 	resp, err := transport.RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +49,7 @@ func post(t *testing.T, transport http.RoundTripper, operation, body string) ans
 		d := json.NewDecoder(bytes.NewReader(text))
 		d.UseNumber()
 		if err := d.Decode(&a.m); err != nil {
-			t.Fatalf("%s: %v in %q", operation, err, text)
+			t.Fatalf("%v in %q", err, text)
 		}
 	}
 	return a

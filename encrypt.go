@@ -523,7 +523,7 @@ func (v *violations) ciphertext(ciphertext []byte, optional bool) {
 // source makes the first reference of a request the one that a ciphertext names, unless the caller named one. A ciphertext of an RSA key names none.
 func (r *request) source(v *violations, member string, ciphertext []byte) (id keyID, p materialPrefix, ok bool) {
 	if a := r.algo[0]; a != "" && a != AlgorithmSymmetricDefault {
-		if r.refs[0] == "" {
+		if r.refs[0] == "" && slices.Contains(algorithms[EncryptDecrypt], a) {
 			v.add(member, "", "be given, since a ciphertext of an asymmetric key does not name it")
 		}
 		r.invalid = v.err()

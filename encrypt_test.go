@@ -89,6 +89,10 @@ func TestEncryptRefuses(t *testing.T) {
 			t.Errorf("a ciphertext of %d bytes: %v", n, err)
 		}
 	}
+	// What an algorithm wants is not said of one that there is not.
+	_, err := r.Decrypt(t.Context(), []byte("x"), nil, WithAlgorithm("RSA"))
+	wantAnswer(t, "Decrypt by an unknown algorithm", err, ErrValidation, "1 validation error detected: Value 'RSA' at 'encryptionAlgorithm' failed to satisfy constraint: "+
+		"Member must satisfy enum value set: [SYMMETRIC_DEFAULT, RSAES_OAEP_SHA_1, RSAES_OAEP_SHA_256, SM2PKE]")
 }
 
 // TestAnEmptyKeyIsNoKey: a setting that is empty does not lift the restriction that it was meant to be.

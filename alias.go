@@ -40,6 +40,7 @@ func aliasRequest(name, target string, needsTarget bool) *request {
 	req := &request{refs: [2]string{target}, details: &details{alias: name}}
 	var v violations
 	v.length("aliasName", len(name), 1, maxAlias)
+	v.pattern("aliasName", name, namePattern)
 	if needsTarget {
 		v.ref("targetKeyId", target)
 	}

@@ -71,6 +71,14 @@ func TestAliasNames(t *testing.T) {
 	} {
 		wantCode(t, f.CreateAlias(t.Context(), name, key.ARN), want)
 	}
+	for name, want := range map[string]string{
+		"alias/a:b": "alias/a:b contains invalid characters for an alias",
+		"alias/a b": "1 validation error detected: Value 'alias/a b' at 'aliasName' failed to satisfy constraint: Member must satisfy regular expression pattern: ^[a-zA-Z0-9:/_-]+$",
+	} {
+		if err := f.CreateAlias(t.Context(), name, key.ARN); err == nil || !strings.HasSuffix(err.Error(), ": "+want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 	wantCode(t, f.CreateAlias(t.Context(), "alias/x", ""), kms.ErrValidation)
 	wantCode(t, f.CreateAlias(t.Context(), "alias/x", "alias/a"), kms.ErrNotFound)
 	if got := all(t, f.ListAliases(t.Context(), "")); len(got) != 4 {

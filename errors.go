@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/claviger/kms/internal/record"
@@ -162,6 +163,13 @@ func (v *violations) length(member string, n, lo, hi int) {
 	}
 	if n > hi {
 		v.add(member, "", fmt.Sprintf("have length less than or equal to %d", hi))
+	}
+}
+
+// pattern requires characters of an alphabet, if there are any. The value is a name, and is shown.
+func (v *violations) pattern(member, s string, alphabet *regexp.Regexp) {
+	if s != "" && !alphabet.MatchString(s) {
+		v.add(member, printable(s), "satisfy regular expression pattern: "+alphabet.String())
 	}
 }
 

@@ -33,7 +33,11 @@ const (
 	sweptGrantsOfCommit = 20 // each is three changes at most
 )
 
-var grantName = regexp.MustCompile(`^[a-zA-Z0-9:/_-]+$`)
+// The alphabets of names in requests.
+var (
+	namePattern      = regexp.MustCompile(`^[a-zA-Z0-9:/_-]+$`) // of aliases and grants
+	principalPattern = regexp.MustCompile(`^[\w+=,.@:/-]+$`)
+)
 
 // A CreateGrantInput says who is to be allowed what.
 type CreateGrantInput struct {
@@ -176,9 +180,8 @@ func (in *CreateGrantInput) check(ref string) error {
 			v.add(memberName("operations", i, ""), printable(string(op)), "satisfy enum value set: ["+strings.Join(texts(grantOperations), ", ")+"]")
 		}
 	}
-	if in.Name != "" && (len(in.Name) > maxGrantName || !grantName.MatchString(in.Name)) {
-		v.add("name", "", "have up to 256 letters, digits, colons, slashes, underscores and hyphens")
-	}
+	v.length("name", len(in.Name), 0, maxGrantName)
+	v.pattern("name", in.Name, namePattern)
 	v.principal("granteePrincipal", in.GranteePrincipal)
 	v.principal("retiringPrincipal", in.RetiringPrincipal)
 	v.service("granteeServicePrincipal", in.GranteeServicePrincipal)
@@ -190,7 +193,7 @@ func (in *CreateGrantInput) check(ref string) error {
 			v.add("constraints.sourceArn", "", "be the ARN of a resource")
 		}
 	}
-	if err := v.err(); err != nil {
+	if err := cmp.Or(v.err(), checkPrincipal("granteePrincipal", in.GranteePrincipal), checkPrincipal("retiringPrincipal", in.RetiringPrincipal)); err != nil {
 		return err
 	}
 	toService := in.GranteeServicePrincipal != ""
@@ -209,11 +212,18 @@ func (in *CreateGrantInput) check(ref string) error {
 	return nil
 }
 
-// principal requires the ARN of a principal, or none.
+// principal requires what may be the ARN of a principal, or none.
 func (v *violations) principal(member, s string) {
-	if s != "" && (len(s) > maxPrincipal || !policy.IsPrincipalARN(s)) {
-		v.add(member, "", "be the ARN of a user, role, role session, federated user or root user")
+	v.length(member, len(s), 0, maxPrincipal)
+	v.pattern(member, s, principalPattern)
+}
+
+// checkPrincipal requires the ARN of a principal, or none.
+func checkPrincipal(member, s string) error {
+	if s != "" && !policy.IsPrincipalARN(s) {
+		return faultf(ErrInvalidArn, "%s: it is not the ARN of a user, role, role session, federated user or root user", member)
 	}
+	return nil
 }
 
 // service requires the name of a service, or none.
@@ -325,9 +335,7 @@ func (c *Client) ListGrantsPage(ctx context.Context, ref string, in ListGrantsIn
 	v.grantID("grantId", in.GrantID, 0)
 	v.principal("granteePrincipal", in.GranteePrincipal)
 	v.service("granteeServicePrincipal", in.GranteeServicePrincipal)
-	if req.invalid == nil {
-		req.invalid = v.err()
-	}
+	req.invalid = cmp.Or(req.invalid, v.err(), checkPrincipal("granteePrincipal", in.GranteePrincipal))
 	if _, ok := parseGrantID(in.GrantID); req.invalid == nil && in.GrantID != "" && !ok {
 		req.invalid = errGrantID
 	}
@@ -400,7 +408,7 @@ func (c *Client) ListRetirableGrantsPage(ctx context.Context, in ListRetirableGr
 	var v violations
 	v.principal("retiringPrincipal", in.RetiringPrincipal)
 	v.service("retiringServicePrincipal", in.RetiringServicePrincipal)
-	if req.invalid = v.err(); req.invalid == nil && (in.RetiringPrincipal == "") == (in.RetiringServicePrincipal == "") {
+	if req.invalid = cmp.Or(v.err(), checkPrincipal("retiringPrincipal", in.RetiringPrincipal)); req.invalid == nil && (in.RetiringPrincipal == "") == (in.RetiringServicePrincipal == "") {
 		req.invalid = faultf(ErrValidation, "Exactly one of RetiringPrincipal and RetiringServicePrincipal must be specified.")
 	}
 	return listPage(ctx, c, &opListRetirableGrants, req, page, listing[Grant]{
@@ -540,11 +548,14 @@ var opRetireGrant = operation{
 func (c *Client) RetireGrant(ctx context.Context, in RetireGrantInput) error {
 	req := &request{refs: [2]string{in.KeyRef}, details: &details{grantID: in.GrantID, grantToken: in.GrantToken}}
 	byToken, byID := in.GrantToken != "", in.KeyRef != "" || in.GrantID != ""
+	var v violations
 	switch {
 	case byToken == byID:
 		req.invalid = faultf(ErrValidation, "Grant token OR (grant ID, key ID) must be specified")
+	case byToken:
+		v.length("grantToken", len(in.GrantToken), 1, maxGrantTokenLen)
+		req.invalid = v.err()
 	case byID:
-		var v violations
 		v.ref("keyId", in.KeyRef)
 		req.invalid = v.err()
 		req.checkGrantID()

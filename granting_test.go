@@ -444,9 +444,11 @@ func TestGrantInputs(t *testing.T) {
 		{"GranteeServicePrincipal", func(in *kms.CreateGrantInput) {
 			in.GranteeServicePrincipal, in.RetiringPrincipal = "logs.amazonaws.com", userARN(owner, "alice")
 		}, kms.ErrValidation},
-		{"granteePrincipal", func(in *kms.CreateGrantInput) { in.GranteePrincipal = "alice" }, kms.ErrValidation},
+		{"granteePrincipal", func(in *kms.CreateGrantInput) { in.GranteePrincipal = "alice" }, kms.ErrInvalidArn},
 		{"granteePrincipal", func(in *kms.CreateGrantInput) { in.GranteePrincipal = "arn:aws:iam::111122223333:user/*" }, kms.ErrValidation},
-		{"granteePrincipal", func(in *kms.CreateGrantInput) { in.GranteePrincipal = "arn:aws:iam::111122223333:group/ops" }, kms.ErrValidation},
+		{"granteePrincipal", func(in *kms.CreateGrantInput) { in.GranteePrincipal = "arn:aws:iam::111122223333:group/ops" }, kms.ErrInvalidArn},
+		{"granteePrincipal", func(in *kms.CreateGrantInput) { in.GranteePrincipal = userARN(owner, strings.Repeat("a/", 120)+"b") }, kms.ErrValidation},
+		{"retiringPrincipal", func(in *kms.CreateGrantInput) { in.RetiringPrincipal = "alice" }, kms.ErrInvalidArn},
 		{"granteePrincipal", func(in *kms.CreateGrantInput) { in.GranteePrincipal = userARN(owner, "nobody") }, kms.ErrInvalidArn},
 		{"granteePrincipal", func(in *kms.CreateGrantInput) { in.GranteePrincipal = userARN("999999999999", "alice") }, kms.ErrInvalidArn},
 		{"root user of another account", func(in *kms.CreateGrantInput) { in.GranteePrincipal = "arn:aws:iam::444455556666:root" }, kms.ErrValidation},
@@ -498,6 +500,8 @@ func TestGrantInputs(t *testing.T) {
 	wantCode(t, f.RetireGrant(t.Context(), kms.RetireGrantInput{KeyRef: key.ARN, GrantID: made.GrantID, GrantToken: made.GrantToken}), kms.ErrValidation)
 	wantCode(t, f.RetireGrant(t.Context(), kms.RetireGrantInput{KeyRef: key.ARN, GrantID: unknown}), kms.ErrNotFound)
 	wantCode(t, f.RetireGrant(t.Context(), kms.RetireGrantInput{GrantToken: "x"}), kms.ErrInvalidGrantToken)
+	wantCode(t, f.RetireGrant(t.Context(), kms.RetireGrantInput{GrantToken: strings.Repeat("x", 8192)}), kms.ErrInvalidGrantToken)
+	wantCode(t, f.RetireGrant(t.Context(), kms.RetireGrantInput{GrantToken: strings.Repeat("x", 8193)}), kms.ErrValidation)
 	wantCode(t, f.RetireGrant(t.Context(), kms.RetireGrantInput{GrantToken: made.GrantToken[:len(made.GrantToken)-1] + strings.Trim("AE", made.GrantToken[len(made.GrantToken)-1:])[:1]}), kms.ErrInvalidGrantToken)
 	_, err := f.ListGrantsPage(t.Context(), key.ARN, kms.ListGrantsInput{GrantID: "../"}, kms.PageInput{})
 	wantCode(t, err, kms.ErrInvalidGrantID)

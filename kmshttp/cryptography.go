@@ -31,10 +31,16 @@ func encrypt(in *input) call {
 	}
 }
 
+// ciphertext reads one, which is not empty: a dry run takes an empty one for none, and needs none.
+func ciphertext(in *input) []byte {
+	in.filled("CiphertextBlob")
+	return in.blob("CiphertextBlob")
+}
+
 func decrypt(in *input) call {
 	in.refuse("Recipient", "DryRunModifiers")
 	in.require("CiphertextBlob")
-	ciphertext, ec := in.blob("CiphertextBlob"), in.pairs("EncryptionContext")
+	ciphertext, ec := ciphertext(in), in.pairs("EncryptionContext")
 	options := option(option(nil, in, "KeyId", kms.WithKey), in, "EncryptionAlgorithm", withAlgorithm)
 	return func(ctx context.Context, c *kms.Client) (object, error) {
 		out, err := c.Decrypt(ctx, ciphertext, ec, options...)
@@ -47,7 +53,7 @@ func decrypt(in *input) call {
 func reEncrypt(in *input) call {
 	in.refuse("DryRunModifiers")
 	in.require("CiphertextBlob", "DestinationKeyId")
-	ciphertext, destination := in.blob("CiphertextBlob"), in.text("DestinationKeyId")
+	ciphertext, destination := ciphertext(in), in.text("DestinationKeyId")
 	how := kms.ReEncryptInput{
 		SourceKey:                    in.filled("SourceKeyId"),
 		SourceEncryptionContext:      in.pairs("SourceEncryptionContext"),

@@ -166,7 +166,7 @@ func (in *input) number(name string, least int) int {
 		return 0
 	}
 	f, err := strconv.ParseFloat(v.Text, 64)
-	if err != nil || f != math.Trunc(f) || math.Abs(f) > math.MaxInt32 {
+	if err != nil || f != math.Trunc(f) || f < math.MinInt32 || f > math.MaxInt32 {
 		in.malformed()
 		return 0
 	}

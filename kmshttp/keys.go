@@ -3,6 +3,7 @@ package kmshttp
 import (
 	"context"
 	"math"
+	"strconv"
 	"time"
 
 	"github.com/claviger/kms"
@@ -31,6 +32,11 @@ func onKeyByARN(operation func(*kms.Client, context.Context, string) (string, er
 	}
 }
 
+// Key specs that the member had which KeySpec replaced.
+var customerMasterKeySpecs = []string{
+	"SYMMETRIC_DEFAULT", "RSA_2048", "RSA_3072", "RSA_4096", "ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521", "ECC_SECG_P256K1", "HMAC_224", "HMAC_256", "HMAC_384", "HMAC_512", "SM2",
+}
+
 // Origins that the model has.
 var origins = []string{"AWS_KMS", "EXTERNAL", "AWS_CLOUDHSM", "EXTERNAL_KEY_STORE"}
 
@@ -46,7 +52,7 @@ func createKey(in *input) call {
 		in.fail(&fault{"ValidationException", "You cannot specify KeySpec and CustomerMasterKeySpec in the same request. CustomerMasterKeySpec is deprecated."})
 	}
 	what := kms.CreateKeyInput{
-		Description: in.text("Description"), KeySpec: kms.KeySpec(in.filled("KeySpec") + in.filled("CustomerMasterKeySpec")), KeyUsage: kms.KeyUsage(in.filled("KeyUsage")),
+		Description: in.text("Description"), KeySpec: kms.KeySpec(in.filled("KeySpec") + in.choice("CustomerMasterKeySpec", customerMasterKeySpecs...)), KeyUsage: kms.KeyUsage(in.filled("KeyUsage")),
 		Policy: in.filled("Policy"), Tags: tags(in), BypassPolicyLockoutSafetyCheck: in.truth("BypassPolicyLockoutSafetyCheck"),
 	}
 	return func(ctx context.Context, c *kms.Client) (object, error) {
@@ -167,12 +173,11 @@ func listResourceTags(in *input) call {
 func enableKeyRotation(in *input) call {
 	in.require("KeyId")
 	key, days := in.text("KeyId"), in.number("RotationPeriodInDays", 90)
-	period := time.Duration(math.MaxInt64) // more than the keyring takes, as the number of days is
-	if days < int(period/kms.Day) {
-		period = time.Duration(days) * kms.Day
+	if days > int(math.MaxInt64/kms.Day) { // which cannot be asked of the keyring
+		in.violate("RotationPeriodInDays", strconv.Itoa(days), "have value less than or equal to 2560")
 	}
 	return func(ctx context.Context, c *kms.Client) (object, error) {
-		return nil, c.EnableKeyRotation(ctx, key, period)
+		return nil, c.EnableKeyRotation(ctx, key, time.Duration(days)*kms.Day)
 	}
 }
 

@@ -48,7 +48,7 @@ var layers = map[string][]string{
 	"./rootkey/rootkeytest":   {module + "/rootkey"},
 	"./rootkey/tinkkeyset":    {module + "/rootkey", module + "/internal/secretfile", "github.com/tink-crypto/tink-go/v2/aead", "github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset", "github.com/tink-crypto/tink-go/v2/keyset"},
 	"./identities":            {module, module + "/internal/arn", module + "/internal/regular", module + "/internal/strictjson", module + "/policy"},
-	"./kmshttp":               {module, module + "/audit", module + "/internal/sigv4", module + "/internal/strictjson"},
+	"./kmshttp":               {module, module + "/audit", module + "/internal/secretfile", module + "/internal/sigv4", module + "/internal/strictjson"},
 	"./kmstest":               {module, module + "/audit", module + "/internal/testhook"},
 }
 

@@ -38,6 +38,7 @@ var layers = map[string][]string{
 	"./internal/strictjson": {},
 	"./internal/testhook":   {},
 	"./internal/vectors":    {module + "/policy"},
+	"./internal/watch":      {},
 
 	"./keystore/bolt":         {module + "/internal/regular", module + "/keystore", "go.etcd.io/bbolt", "go.etcd.io/bbolt/errors"},
 	"./keystore/memory":       {module + "/keystore"},
@@ -47,8 +48,8 @@ var layers = map[string][]string{
 	"./rootkey/passphrase":    {module + "/internal/secret", module + "/rootkey", module + "/internal/secretfile", "golang.org/x/crypto/argon2"},
 	"./rootkey/rootkeytest":   {module + "/rootkey"},
 	"./rootkey/tinkkeyset":    {module + "/rootkey", module + "/internal/secretfile", "github.com/tink-crypto/tink-go/v2/aead", "github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset", "github.com/tink-crypto/tink-go/v2/keyset"},
-	"./identities":            {module, module + "/internal/arn", module + "/internal/regular", module + "/internal/strictjson", module + "/policy"},
-	"./kmshttp":               {module, module + "/audit", module + "/internal/secretfile", module + "/internal/sigv4", module + "/internal/strictjson"},
+	"./identities":            {module, module + "/internal/arn", module + "/internal/regular", module + "/internal/strictjson", module + "/internal/watch", module + "/policy"},
+	"./kmshttp":               {module, module + "/audit", module + "/internal/secretfile", module + "/internal/sigv4", module + "/internal/strictjson", module + "/internal/watch"},
 	"./kmstest":               {module, module + "/audit", module + "/internal/testhook"},
 }
 

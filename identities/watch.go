@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/claviger/kms/internal/watch"
 )
 
 // Watch looks at the files every interval, which must be positive, and reloads them when their names, sizes, times of modification or inodes have changed. It returns
@@ -21,25 +23,7 @@ func (d *Directory) Watch(ctx context.Context, interval time.Duration, report fu
 	if report == nil {
 		panic("identities: Watch without a report")
 	}
-	ticks := time.NewTicker(interval)
-	defer ticks.Stop()
-	wrong := ""
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticks.C:
-		}
-		changed, err := d.look()
-		switch {
-		case err != nil && err.Error() != wrong:
-			wrong = err.Error()
-			report(err)
-		case err == nil && (changed || wrong != ""):
-			wrong = ""
-			report(nil)
-		}
-	}
+	watch.Run(ctx, interval, d.look, report)
 }
 
 // look reloads the files if they may have changed, and reports whether anything is different.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/claviger/kms/internal/secretfile"
+	"github.com/claviger/kms/internal/watch"
 )
 
 var _ Credentials = (*StaticCredentials)(nil)
@@ -143,25 +144,7 @@ func (s *StaticCredentials) Watch(ctx context.Context, interval time.Duration, r
 	if report == nil {
 		panic("kmshttp: Watch without a report")
 	}
-	ticks := time.NewTicker(interval)
-	defer ticks.Stop()
-	wrong := ""
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticks.C:
-		}
-		changed, err := s.load()
-		switch {
-		case err != nil && err.Error() != wrong:
-			wrong = err.Error()
-			report(err)
-		case err == nil && (changed || wrong != ""):
-			wrong = ""
-			report(nil)
-		}
-	}
+	watch.Run(ctx, interval, s.load, report)
 }
 
 // Format implements [fmt.Formatter]: whatever the verb, it prints how many there are.

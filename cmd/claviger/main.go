@@ -1,5 +1,6 @@
-// Command claviger looks after the store of a keyring: it checks that it is whole, counts it anew, changes the root keys that open it, and rotates its domain key. It
-// makes key files and anchors; rings are made by the programs that use them. It judges policies, and decides by them.
+// Command claviger serves keyrings over the wire protocol of AWS KMS, and looks after their stores: it checks that one is whole, counts it anew, changes the root keys that
+// open it, and rotates its domain key. It makes key files and anchors; rings are made by claviger serve --create, and by the programs that use them. It judges policies,
+// and decides by them.
 //
 // It exits with 0 if what was asked is done, 1 if a check found problems, and 2 if it could not be done, or not be looked at.
 package main
@@ -32,6 +33,7 @@ var errProblems = errors.New("the store is not whole")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal does not wait for what the first one ends
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -113,7 +115,8 @@ func flagError(c *cobra.Command, err error) error {
 		return fmt.Errorf("--%s: want a value", e.GetFlag().Name)
 	}
 	if e, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
-		if _, own := e.GetFlag().Value.(*rootValue); own {
+		switch e.GetFlag().Value.(type) {
+		case *rootValue, devCredentials, *prefixes: // whose words repeat nothing
 			return fmt.Errorf("--%s: %w", e.GetFlag().Name, e.Unwrap())
 		}
 		return fmt.Errorf("--%s: this value is not one that it takes; see %s --help", e.GetFlag().Name, c.CommandPath())

@@ -20,11 +20,12 @@ import (
 )
 
 // An access says what a command does with a store.
-type access bool
+type access uint8
 
 const (
-	reading access = false
-	writing access = true
+	reading access = iota
+	writing
+	making // writing, and a store and a ring are made if there are none
 )
 
 // ringFlags say which ring, and what opens it.
@@ -48,24 +49,45 @@ func (f *ringFlags) register(c *cobra.Command, access access) {
 // An openRing is a ring with its store.
 type openRing struct {
 	*kms.Keyring
-	store  keystore.Store
+	store  keystore.Store // nil if the ring has one of its own, in memory
 	opened []io.Closer
 }
 
 // open opens the ring that the flags name, and never makes one.
-func (f *ringFlags) open(ctx context.Context, in *secretInput, access access) (_ *openRing, err error) {
+func (f *ringFlags) open(ctx context.Context, in *secretInput, access access) (*openRing, error) {
+	cfg := kms.Config{RingID: f.ringID}
+	var err error
+	if cfg.Root, cfg.RecoveryRoots, err = f.roots.open(in); err != nil {
+		return nil, err
+	}
+	var trail trailFile
+	if f.audit != "" {
+		cfg.Audit = audit.JSON(&trail)
+	}
+	r, err := ringPlace{f.store, f.anchor}.open(ctx, cfg, access)
+	if err != nil || f.audit == "" {
+		return r, err
+	}
+	if err := trail.open(f.audit); err != nil { // only now: whoever cannot open the ring leaves no file behind
+		return nil, errors.Join(fmt.Errorf("--audit: %w", err), r.Close())
+	}
+	r.opened = slices.Insert(r.opened, 0, io.Closer(&trail)) // closed last
+	return r, nil
+}
+
+// A ringPlace is where a ring is, as flags say it.
+type ringPlace struct{ store, anchor string }
+
+// open opens the ring that is there.
+func (p ringPlace) open(ctx context.Context, cfg kms.Config, access access) (_ *openRing, err error) {
 	r := new(openRing)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.Close())
 		}
 	}()
-	cfg := kms.Config{RingID: f.ringID, MustExist: true}
-	if cfg.Root, cfg.RecoveryRoots, err = f.roots.open(in); err != nil {
-		return nil, err
-	}
-	if f.anchor != "" {
-		file, err := anchor.Open(f.anchor)
+	if p.anchor != "" {
+		file, err := anchor.Open(p.anchor)
 		if err != nil {
 			return nil, fmt.Errorf("--anchor: %w", err)
 		}
@@ -74,15 +96,11 @@ func (f *ringFlags) open(ctx context.Context, in *secretInput, access access) (_
 			cfg.Anchor = heldAnchor{file}
 		}
 	}
-	var trail trailFile
-	if f.audit != "" {
-		cfg.Audit = audit.JSON(&trail)
-	}
-	if r.store, err = openStore(f.store, access); err != nil {
+	if r.store, err = openStore(p.store, access); err != nil {
 		return nil, err
 	}
 	r.opened = append(r.opened, r.store)
-	cfg.Store = r.store
+	cfg.Store, cfg.MustExist = r.store, access != making
 	r.Keyring, err = kms.Open(ctx, cfg)
 	switch {
 	case errors.Is(err, keystore.ErrReadOnly) && cfg.Anchor != nil:
@@ -94,12 +112,6 @@ func (f *ringFlags) open(ctx context.Context, in *secretInput, access access) (_
 		return nil, err
 	}
 	r.opened = append(r.opened, r.Keyring)
-	if f.audit != "" { // only now: whoever cannot open the ring leaves no file behind
-		if err = trail.open(f.audit); err != nil {
-			return nil, fmt.Errorf("--audit: %w", err)
-		}
-		r.opened = slices.Insert(r.opened, 0, io.Closer(trail)) // closed last
-	}
 	return r, nil
 }
 
@@ -112,14 +124,14 @@ func (r *openRing) Close() error {
 	return errors.Join(errs...)
 }
 
-// openStore opens a store that exists.
+// openStore opens a store, which must exist unless it is to be made.
 func openStore(spec string, access access) (keystore.Store, error) {
 	driver, rest, _ := strings.Cut(spec, ":")
 	switch driver {
 	case "":
 		return nil, errors.New("--store: want a store, such as bolt:FILE")
 	case "bolt":
-		if _, err := os.Stat(rest); err != nil { // bolt.Open would make it
+		if _, err := os.Stat(rest); err != nil && !(access == making && errors.Is(err, os.ErrNotExist)) { // bolt.Open would make it
 			return nil, fmt.Errorf("--store: %w", err)
 		}
 		store, err := bolt.Open(rest, &bolt.Options{ReadOnly: access == reading})

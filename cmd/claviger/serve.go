@@ -4,124 +4,342 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
-	"net/http"
+	"net/netip"
+	"os"
 	"slices"
-	"time"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/claviger/kms"
 	"github.com/claviger/kms/audit"
+	"github.com/claviger/kms/identities"
 	"github.com/claviger/kms/kmshttp"
 )
 
-// drainTime is how long requests that run may take when the server ends.
-const drainTime = 10 * time.Second
-
 // serveFlags say what is served, to whom and where.
 type serveFlags struct {
-	listen, account, audit string
-	regions                []string
-	dev                    bool
-	devCredentials         devCredentials
+	listen          string
+	tlsCert, tlsKey string
+	clientCA        string
+	proxies         prefixes
+	store, anchor   string
+	roots           rootFlags
+	ringIDs         []string
+	create          bool
+	account         string
+	regions         []string
+	credentials     string
+	identities      string
+	audit           string
+	logLevel        slog.Level
+	logFormat       string
+	dev             bool
+	devCredentials  devCredentials
 }
+
+// inMemory is the store that goes with the process.
+const inMemory = "memory"
+
+// regionMark stands for the Region in the path of a store or an anchor.
+const regionMark = "{region}"
 
 func newServe() *cobra.Command {
 	f := &serveFlags{devCredentials: devCredentials{}}
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve rings over the wire protocol of AWS KMS",
-		Args:  noArguments,
-		RunE:  func(c *cobra.Command, _ []string) error { return f.serve(c) },
+		Long: "Serves rings to the clients made for AWS, until it is interrupted: it then takes no more requests, and ends those that run. The first line that it prints is the URL.\n" +
+			"A request is that of the access key which signed it, and for the ring of the Region which the signature names. GET /healthz answers 200 if every store answers.\n" +
+			"Files are read again when they change, and on SIGHUP, which also goes on with a new file for --audit if the old one was moved away.\n" +
+			"With --dev it is for tests: rings in memory, in every standard Region, for the access key test with the secret test.",
+		Args: noArguments,
 	}
 	flags := c.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&f.listen, "listen", "127.0.0.1:8443", "the `ADDRESS:PORT` to listen on; port 0 is one that is free")
-	flags.StringVar(&f.account, "account", kms.DefaultAccountID, "the `ACCOUNT` whose keys these are, twelve digits")
-	flags.StringSliceVar(&f.regions, "region", nil, "a `REGION` that has a ring, repeatable")
-	flags.StringVar(&f.audit, "audit", "", "append the events of what is done, as lines of JSON, to this `FILE`")
-	flags.BoolVar(&f.dev, "dev", false, "serve tests: rings in memory in every standard Region, on a loopback address, for the access key test with the secret test")
-	flags.Var(f.devCredentials, "dev-credential", "with --dev, an access key more, repeatable: `ID:SECRET[:ARN]`; without ARN it is the account's root user")
-	return c
-}
-
-func (f *serveFlags) serve(c *cobra.Command) (err error) {
-	if !f.dev {
-		return errors.New("only --dev is there so far")
-	}
-	ctx := c.Context()
-	log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil))
-	if err := loopbackOnly(f.listen); err != nil {
-		return err
-	}
-	credentials, err := f.devCredentials.open()
-	if err != nil {
-		return err
-	}
-	cfg := kms.Config{AccountID: f.account}
-	if f.audit != "" {
-		var trail trailFile
-		if err := trail.open(f.audit); err != nil {
-			return fmt.Errorf("--audit: %w", err)
+	flags.StringVar(&f.listen, "listen", "127.0.0.1:8443", "the `ADDRESS:PORT` to listen on; port 0 is one that is free. Others than this machine can reach it with TLS only")
+	flags.StringVar(&f.tlsCert, "tls-cert", "", "the server's certificate, with those that lead to its authority: a `FILE` in PEM")
+	flags.StringVar(&f.tlsKey, "tls-key", "", "its key: a `FILE` in PEM that is closed to others")
+	flags.Var(&f.proxies, "behind-proxy", "the address of a proxy that does TLS, repeatable: `CIDR`. It is believed what it says of its clients. Without TLS of its own the server hears nobody else")
+	flags.StringVar(&f.store, "store", "", "the rings' key stores: `bolt:FILE`, in which {region} stands for the Region, or memory, which is gone with the server")
+	f.roots.register(flags, "", "the rings'")
+	flags.StringVar(&f.anchor, "anchor", "", "the rings' anchors: a `FILE` that package anchor has made, in which {region} stands for the Region")
+	flags.StringSliceVar(&f.ringIDs, "ring-id", nil, "refuse any ring but the one of this id, repeatable: `[REGION=]ID`")
+	flags.BoolVar(&f.create, "create", false, "make the rings that are not there yet, of --account and --region. It is refused if all are there: whoever starts the server for good leaves it out")
+	flags.StringVar(&f.account, "account", "", "refuse rings of any `ACCOUNT` but this")
+	flags.StringSliceVar(&f.regions, "region", nil, "a `REGION` that has a ring, repeatable; without, there is one ring, whatever its Region")
+	flags.StringVar(&f.credentials, "credentials", "", "the access keys: a `FILE` in JSON that is closed to others, see package kmshttp, OpenCredentials")
+	flags.StringVar(&f.clientCA, "client-ca", "", "in place of access keys, the authorities of client certificates: a `FILE` in PEM. A client is the one ARN among the URIs of its certificate")
+	flags.StringVar(&f.identities, "identities", "", "the users and roles: a `DIR` or file as package identities reads it. Without, every name is taken, and has no policies")
+	flags.StringVar(&f.audit, "audit", "", "append the events of what is done, as lines of JSON, to this `FILE`, or to the standard output as -. What cannot be recorded does not happen")
+	flags.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "log from this `LEVEL` on: debug, info, warn or error. Requests that are refused are of level info, those that are not of level debug")
+	flags.StringVar(&f.logFormat, "log-format", "text", "log as `text` or json, on the standard error")
+	flags.BoolVar(&f.dev, "dev", false, "serve tests, on a loopback address. The ring of a --region has the --account, or 000000000000")
+	flags.Var(f.devCredentials, "dev-credential", "with --dev, an access key more, repeatable: `ID:SECRET[:ARN]`. Without ARN it is the account's root user")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if err := f.check(flags); err != nil {
+			return err
 		}
-		defer func() { err = errors.Join(err, trail.Close()) }()
-		cfg.Audit = audit.JSON(&trail)
-	}
-	regions := f.regions
-	if len(regions) == 0 {
-		regions = standardRegions
-	}
-	var rings []*kms.Keyring
-	defer func() {
-		for _, ring := range slices.Backward(rings) {
-			err = errors.Join(err, ring.Close())
-		}
-	}()
-	for _, cfg.Region = range regions {
-		ring, err := kms.Open(ctx, cfg)
+		log, err := f.log(c.ErrOrStderr())
 		if err != nil {
 			return err
 		}
-		rings = append(rings, ring)
+		s := &service{log: log}
+		if err := f.open(c, s); err != nil {
+			return errors.Join(err, s.close())
+		}
+		return errors.Join(s.serve(c.Context()), s.close())
 	}
-	handler, err := kmshttp.New(kmshttp.Config{Rings: rings, Authenticator: kmshttp.SigV4(credentials), Log: log})
-	if err != nil {
+	return c
+}
+
+// withDev are the flags that go with --dev.
+var withDev = []string{"dev", "dev-credential", "listen", "account", "region", "audit", "log-level", "log-format"}
+
+// check refuses flags that do not go together, and those that would let in whoever should not.
+func (f *serveFlags) check(flags *pflag.FlagSet) error {
+	given := flags.Changed
+	var forServers []string
+	flags.Visit(func(flag *pflag.Flag) {
+		if !slices.Contains(withDev, flag.Name) {
+			forServers = append(forServers, "--"+flag.Name)
+		}
+	})
+	host, _, err := net.SplitHostPort(f.listen)
+	switch {
+	case err != nil:
+		return errors.New("--listen: want ADDRESS:PORT")
+	case slices.Contains(f.regions, ""):
+		return errors.New("--region: want a Region")
+	case f.dev && len(forServers) > 0:
+		return fmt.Errorf("--dev is for tests, and takes no %s", strings.Join(forServers, ", "))
+	case f.dev && !isLoopback(host):
+		return errors.New("--listen: --dev listens on a loopback address only, such as 127.0.0.1:8443: anybody may use the access key test")
+	case f.dev:
+		return nil
+	case given("dev-credential"):
+		return errors.New("--dev-credential: only with --dev; access keys are in the file of --credentials")
+	case given("tls-cert") != given("tls-key"):
+		return errors.New("--tls-cert and --tls-key: want both")
+	case !isLoopback(host) && !given("tls-cert") && !given("behind-proxy"):
+		return errors.New("--listen: others can reach this address, and what they send is not encrypted: want --tls-cert and --tls-key, or --behind-proxy if a proxy does TLS")
+	case given("credentials") == given("client-ca"):
+		return errors.New("want one of --credentials and --client-ca: who may call")
+	case given("client-ca") && !given("tls-cert"):
+		return errors.New("--client-ca: want --tls-cert and --tls-key, since a client shows its certificate to whom it connects")
+	}
+	return f.checkRings(given)
+}
+
+// checkRings refuses what does not say which rings there are.
+func (f *serveFlags) checkRings(given func(flag string) bool) error {
+	for _, flag := range []struct{ name, value string }{{"store", f.store}, {"anchor", f.anchor}} {
+		marked := strings.Contains(flag.value, regionMark)
+		switch {
+		case flag.value == "" || flag.value == inMemory:
+		case marked && len(f.regions) == 0:
+			return fmt.Errorf("--%s: %s stands for a --region, and there is none", flag.name, regionMark)
+		case !marked && len(f.regions) > 1:
+			return fmt.Errorf("--%s: with several Regions each ring has its own: put %s where the Region belongs", flag.name, regionMark)
+		}
+	}
+	if f.store == inMemory {
+		if len(f.roots.primary)+len(f.roots.recovery) > 0 || given("anchor") || given("ring-id") || given("create") {
+			return errors.New("--store: a ring in memory is new each time, and opens with no root key: no root key, --anchor, --ring-id or --create goes with it")
+		}
+		return nil
+	}
+	if f.create && (!given("region") || !given("account")) {
+		return errors.New("--create: want --account and --region too, since a ring keeps those that it is made with")
+	}
+	_, err := f.pins()
+	return err
+}
+
+// pins returns the ids that rings must have, by Region; "" is the only one.
+func (f *serveFlags) pins() (map[string]string, error) {
+	pins := map[string]string{}
+	for _, pin := range f.ringIDs {
+		region, id, named := strings.Cut(pin, "=")
+		switch {
+		case !named && len(f.regions) > 1:
+			return nil, errors.New("--ring-id: with several Regions want REGION=ID")
+		case !named:
+			region, id = strings.Join(f.regions, ""), pin
+		case !slices.Contains(f.regions, region):
+			return nil, errors.New("--ring-id: of a Region that is none of --region")
+		}
+		if _, twice := pins[region]; twice {
+			return nil, errors.New("--ring-id: a ring has one id")
+		}
+		pins[region] = id
+	}
+	return pins, nil
+}
+
+// isLoopback reports whether only this machine can reach a host.
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
+}
+
+// log returns the logger that the flags ask for.
+func (f *serveFlags) log(w io.Writer) (*slog.Logger, error) {
+	options := &slog.HandlerOptions{Level: f.logLevel}
+	switch f.logFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, options)), nil
+	}
+	return nil, errors.New("--log-format: want text or json")
+}
+
+// open opens all that the service is made of. What was opened is closed with it, also after an error.
+func (f *serveFlags) open(c *cobra.Command, s *service) (err error) {
+	if s.authenticator, err = f.authenticator(s); err != nil {
 		return err
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", f.listen)
-	if err != nil {
-		return fmt.Errorf("--listen: %w", err)
+	cfg := kms.Config{AccountID: f.account}
+	if f.identities != "" {
+		people, err := identities.Open(f.identities)
+		if err != nil {
+			return fmt.Errorf("--identities: %w", err)
+		}
+		s.watch("identities", people)
+		cfg.Identities = people
 	}
-	server := kmshttp.NewServer(healthy(handler))
-	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }()
-	if _, err := fmt.Fprintf(c.OutOrStdout(), "listening on http://%s\n", listener.Addr()); err != nil {
-		return errors.Join(err, server.Close())
+	var trail trailFile
+	switch f.audit {
+	case "":
+	case standardOutput:
+		cfg.Audit = audit.Required(audit.JSON(c.OutOrStdout()), auditTime)
+	default:
+		cfg.Audit = audit.Required(audit.JSON(&trail), auditTime)
 	}
-	log.Warn("for tests only: keeps nothing, and takes the access key test with the secret test")
-	select {
-	case err := <-ended:
+	if err := s.listen(c.Context(), f); err != nil { // before a ring is made, for which there may be no second time
 		return err
-	case <-ctx.Done():
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
-	defer cancel()
-	if err := server.Shutdown(drain); err != nil {
-		return errors.Join(err, server.Close())
+	if err := f.openRings(c, s, cfg); err != nil {
+		return err
+	}
+	if f.audit != "" && f.audit != standardOutput {
+		if err := trail.open(f.audit); err != nil {
+			return fmt.Errorf("--audit: %w", err)
+		}
+		s.trail = &trail
+	}
+	if s.out = c.OutOrStdout(); f.dev {
+		s.log.Warn("for tests only: nothing is kept, and anybody on this machine may use the access key test")
 	}
 	return nil
 }
 
-// healthy answers GET /healthz in front of a handler.
-func healthy(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/healthz" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
-			_, _ = fmt.Fprintln(w, "ok")
-			return
+// authenticator returns who tells whose a request is.
+func (f *serveFlags) authenticator(s *service) (kmshttp.Authenticator, error) {
+	if f.tlsCert != "" {
+		var err error
+		if s.certificates, err = openCertificates(f.tlsCert, f.tlsKey, f.clientCA); err != nil {
+			return nil, err
 		}
-		next.ServeHTTP(w, r)
-	})
+		s.watch("certificates", s.certificates)
+	}
+	switch {
+	case f.dev:
+		known, err := f.devCredentials.open()
+		return kmshttp.SigV4(known), err
+	case f.clientCA != "":
+		return s.certificates.authenticator(), nil
+	default:
+		known, err := kmshttp.OpenCredentials(f.credentials)
+		if err != nil {
+			return nil, fmt.Errorf("--credentials: %w", err)
+		}
+		s.watch("credentials", known)
+		return kmshttp.SigV4(known), nil
+	}
+}
+
+// openRings opens the rings, and makes them where that is wanted.
+func (f *serveFlags) openRings(c *cobra.Command, s *service, cfg kms.Config) (err error) {
+	regions, inMemory := f.regions, f.dev || f.store == inMemory
+	switch {
+	case len(regions) == 0 && f.dev:
+		regions = standardRegions
+	case len(regions) == 0:
+		regions = []string{""}
+	}
+	if !inMemory {
+		if cfg.Root, cfg.RecoveryRoots, err = f.roots.open(&secretInput{r: c.InOrStdin()}); err != nil {
+			return err
+		}
+	}
+	pins, err := f.pins()
+	if err != nil {
+		return err
+	}
+	made := false
+	for _, region := range regions {
+		cfg.Region, cfg.RingID = region, pins[region]
+		var ring *openRing
+		if inMemory {
+			ring, err = openInMemory(c.Context(), cfg)
+		} else {
+			place := ringPlace{strings.ReplaceAll(f.store, regionMark, region), strings.ReplaceAll(f.anchor, regionMark, region)}
+			ring, err = place.open(c.Context(), cfg, writing)
+			if isNone := errors.Is(err, kms.ErrNoRing) || errors.Is(err, os.ErrNotExist); isNone && f.create {
+				ring, err = place.open(c.Context(), cfg, making)
+				made = true
+			} else if isNone {
+				err = fmt.Errorf("%w\na ring is made with --create only", err)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		s.rings = append(s.rings, ring)
+	}
+	if f.create && !made {
+		return errors.New("--create: all rings are there: start the server without it, so that a store that is lost one day shows")
+	}
+	return nil
+}
+
+// openInMemory opens a new ring that goes with the process.
+func openInMemory(ctx context.Context, cfg kms.Config) (*openRing, error) {
+	ring, err := kms.Open(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &openRing{Keyring: ring, opened: []io.Closer{ring}}, nil
+}
+
+// A prefixes is the value of a flag that names addresses.
+type prefixes []netip.Prefix
+
+// Set takes an address or a CIDR.
+func (p *prefixes) Set(text string) error {
+	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
+		*p = append(*p, netip.PrefixFrom(addr, addr.BitLen()))
+		return nil
+	}
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil {
+		return errors.New("want an address or a CIDR, such as 10.1.2.0/24")
+	}
+	*p = append(*p, prefix)
+	return nil
+}
+
+func (p *prefixes) String() string { return "" }
+
+func (p *prefixes) Type() string { return "CIDR" }
+
+// contains reports whether one of the prefixes has the address.
+func (p prefixes) contains(addr netip.Addr) bool {
+	return slices.ContainsFunc(p, func(prefix netip.Prefix) bool { return prefix.Contains(addr) })
 }

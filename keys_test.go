@@ -89,6 +89,7 @@ func TestUnknownReferences(t *testing.T) {
 		strings.ToUpper(id):                                  "NotFoundException: Invalid keyId '" + strings.ToUpper(id) + "'",
 		strings.ReplaceAll(id, "-", ""):                      "NotFoundException: Invalid keyId '1234abcd12ab34cd56ef1234567890ab'",
 		"key\nwith a newline":                                "NotFoundException: Invalid keyId 'key?with a newline'",
+		"key \u009b31m\u202e \u2028\xff":                     "NotFoundException: Invalid keyId 'key ?31m? ??'",
 		"alias/nothing":                                      "NotFoundException: Alias arn:aws:kms:eu-central-1:111122223333:alias/nothing is not found.",
 		"alias/b*d":                                          "NotFoundException: Alias arn:aws:kms:eu-central-1:111122223333:alias/b*d is not found.",
 		"arn:aws:kms:us-east-1:111122223333:key/" + id:       "NotFoundException: Invalid arn us-east-1",

@@ -3,6 +3,8 @@ package kms
 import (
 	"encoding/hex"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/claviger/kms/internal/arn"
 )
@@ -143,14 +145,14 @@ var errForeign error = &fault{code: ErrAccessDenied, message: hiddenResource}
 
 const hiddenResource = "the resource does not exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies access"
 
-// printable returns s fit for a message: without control characters, and bounded.
+// printable returns s fit for a message: bounded, and without what moves a cursor or turns text around.
 func printable(s string) string {
 	const most = 256
 	if len(s) > most {
 		s = s[:most] + "..."
 	}
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == 0xfffd {
+		if !unicode.IsPrint(r) || r == utf8.RuneError {
 			return '?'
 		}
 		return r

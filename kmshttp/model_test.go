@@ -256,8 +256,8 @@ func notOffered(name string, value any) member {
 	return member{name: name, value: is(value), refused: true}
 }
 
-// contextMember is an encryption context, which is good for what was encrypted without one if it is empty.
-func contextMember(name string, within func(int) kms.Code) member {
+// contextOf is a member that is an encryption context, which is good for what was encrypted without one if it is empty.
+func contextOf(name string, within func(int) kms.Code) member {
 	return member{name: name, kind: pairs, value: is(map[string]string{}), most: 8192, within: within, sized: func(_ *world, n int) any {
 		if n == 0 {
 			return map[string]string{}
@@ -327,13 +327,13 @@ func dataKeyMembers(more ...member) []member {
 	return append([]member{
 		keyID((*world).symmetric), usually(oneOf("KeySpec", "AES_256", "AES_128")),
 		{name: "NumberOfBytes", kind: number, value: is(32), least: 1, most: 1024, in: func(w *world) request { return request{"KeyId": w.symmetric()} }},
-		contextMember("EncryptionContext", nil), grantTokens, dryRun,
+		contextOf("EncryptionContext", nil), grantTokens, dryRun,
 	}, more...)
 }
 
 func dataKeyPairMembers(more ...member) []member {
 	return append([]member{
-		keyID((*world).symmetric), must(oneOf("KeyPairSpec", pairSpecs...)), contextMember("EncryptionContext", nil), grantTokens, dryRun,
+		keyID((*world).symmetric), must(oneOf("KeyPairSpec", pairSpecs...)), contextOf("EncryptionContext", nil), grantTokens, dryRun,
 	}, more...)
 }
 
@@ -410,7 +410,7 @@ var model = []operation{
 	}},
 	{name: "Decrypt", answer: "EncryptionAlgorithm KeyId KeyMaterialId Plaintext", members: []member{
 		bytesOf("CiphertextBlob", 6144, the((*world).ciphertext), always(kms.ErrInvalidCiphertext)), keyRef("KeyId", (*world).symmetric),
-		contextMember("EncryptionContext", func(n int) kms.Code {
+		contextOf("EncryptionContext", func(n int) kms.Code {
 			if n == 0 {
 				return ""
 			}
@@ -435,7 +435,7 @@ var model = []operation{
 		keyID((*world).kem), must(oneOf("EncapsulationAlgorithm", "ML_KEM")), grantTokens, dryRun,
 	}},
 	{name: "Encrypt", answer: "CiphertextBlob EncryptionAlgorithm KeyId", members: []member{
-		keyID((*world).symmetric), bytesOf("Plaintext", 4096, is([]byte(secretMessage)), nil), contextMember("EncryptionContext", nil),
+		keyID((*world).symmetric), bytesOf("Plaintext", 4096, is([]byte(secretMessage)), nil), contextOf("EncryptionContext", nil),
 		oneOf("EncryptionAlgorithm", encryptionAlgorithms...), grantTokens, dryRun,
 	}},
 	{name: "GenerateDataKey", answer: "CiphertextBlob KeyId KeyMaterialId Plaintext", members: dataKeyMembers(recipient)},
@@ -464,12 +464,12 @@ var model = []operation{
 	{name: "ReEncrypt", answer: "CiphertextBlob DestinationEncryptionAlgorithm DestinationKeyMaterialId KeyId SourceEncryptionAlgorithm SourceKeyId SourceKeyMaterialId", members: []member{
 		bytesOf("CiphertextBlob", 6144, the((*world).ciphertext), always(kms.ErrInvalidCiphertext)), must(keyRef("DestinationKeyId", (*world).other)),
 		keyRef("SourceKeyId", (*world).symmetric), oneOf("SourceEncryptionAlgorithm", encryptionAlgorithms...), oneOf("DestinationEncryptionAlgorithm", encryptionAlgorithms...),
-		contextMember("SourceEncryptionContext", func(n int) kms.Code {
+		contextOf("SourceEncryptionContext", func(n int) kms.Code {
 			if n == 0 {
 				return ""
 			}
 			return kms.ErrInvalidCiphertext
-		}), contextMember("DestinationEncryptionContext", nil), grantTokens, dryRun, modifiers,
+		}), contextOf("DestinationEncryptionContext", nil), grantTokens, dryRun, modifiers,
 	}},
 	{name: "ReplicateKey"},
 	{name: "RetireGrant", changes: true, members: []member{

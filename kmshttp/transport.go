@@ -52,6 +52,9 @@ func (t *RoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	received := r.Clone(r.Context())
 	received.Body = body
+	if r.ContentLength == 0 && body != http.NoBody { // which a client says of a length that it does not know, and a server of an empty body
+		received.ContentLength = -1
+	}
 	w := &recorder{header: http.Header{}}
 	t.handler.ServeHTTP(w, received)
 	if err := r.Context().Err(); err != nil {

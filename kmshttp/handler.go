@@ -255,8 +255,9 @@ func encode(o object) []byte {
 	return text
 }
 
-// tell logs a request.
+// tell logs a request. It is answered by then: a log that panics ends nothing, and has nowhere to be told of.
 func (h *Handler) tell(x *exchange, status int) {
+	defer func() { _ = recover() }()
 	level := slog.LevelDebug
 	switch {
 	case status >= http.StatusInternalServerError:

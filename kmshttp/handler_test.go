@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -53,6 +54,26 @@ func roundTrip(t *testing.T, transport http.RoundTripper, r *http.Request) answe
 		}
 	}
 	return a
+}
+
+// A direct transport calls a handler.
+type direct struct{ handler http.Handler }
+
+func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	d.handler.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+// send hands a request, as a server has it, to a handler. change completes it.
+func send(t *testing.T, handler http.Handler, operation, body string, change func(*http.Request)) answer {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "https://kms.eu-central-1.amazonaws.com/", strings.NewReader(body))
+	r.Header.Set("X-Amz-Target", "TrentService."+operation)
+	if change != nil {
+		change(r)
+	}
+	return roundTrip(t, direct{handler}, r)
 }
 
 func TestRoundTrip(t *testing.T) {

@@ -32,7 +32,8 @@ func (h *Handler) source(r *http.Request) (from netip.Addr, secure bool, err err
 			break
 		}
 	}
-	if protocols := r.Header.Values("X-Forwarded-Proto"); len(protocols) > 0 {
+	forwarded := len(hops) > 1 || strings.TrimSpace(hops[0]) != ""
+	if protocols := r.Header.Values("X-Forwarded-Proto"); forwarded || len(protocols) > 0 { // of the client's own connection nothing else tells
 		secure = len(protocols) == 1 && strings.EqualFold(protocols[0], "https")
 	}
 	return from, secure, nil

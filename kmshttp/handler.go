@@ -30,7 +30,7 @@ type Config struct {
 	Authenticator Authenticator
 
 	// Proxies are the addresses of proxies that stand in front and are believed what they say of their clients: in X-Forwarded-For their address, and in
-	// X-Forwarded-Proto whether they came over TLS. Without proxies the headers say nothing.
+	// X-Forwarded-Proto whether they came over TLS: a client of whom a proxy does not say so did not. Without proxies the headers say nothing.
 	Proxies []netip.Prefix
 
 	// Log takes a line of each request: at Debug if it was answered, at Info if it was refused, at Error if the fault is the server's. No line has more of a request than

@@ -141,6 +141,16 @@ func TestEventsOfAWire(t *testing.T) {
 	if e := recorded(t, f, func() { must(f.DescribeKey(t.Context(), key.ARN))(t) }); e["requestID"] == id || e["tlsDetails"] != nil {
 		t.Errorf("a call within the process after one over a wire: %v", e)
 	}
+	// Where a caller came from who cannot be stands there too.
+	web := kms.Connection{SourceIP: netip.MustParseAddr("192.0.2.1"), UserAgent: "aws-cli/2", RequestID: id, TLS: tls}
+	for _, nobody := range []kms.Caller{{}, kms.User("*"), must(kms.ParseCaller("arn:aws-cn:iam::111122223333:user/alice"))(t)} {
+		nobody = nobody.WithAccessKey("ASIAEXAMPLE").Over(web)
+		e := recorded(t, f, func() { wantCode(t, f.As(nobody).DisableKey(t.Context(), key.ARN), kms.ErrAccessDenied) })
+		got := []any{e["requestID"], e["sourceIPAddress"], e["userAgent"], e["userIdentity"].(map[string]any)["accessKeyId"], e["tlsDetails"]}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%v: (-want +got):\n%s", nobody, diff)
+		}
+	}
 }
 
 func TestAFailedChangeIsCorrected(t *testing.T) {

@@ -355,14 +355,17 @@ func (r *ringID) actorOf(c Caller) *actor {
 	iam := "arn:" + r.partition + ":iam::" + account + ":"
 	sts := "arn:" + r.partition + ":sts::" + account + ":"
 	id := &actor{principal: policy.Principal{Type: c.kind, Account: account}, circumstances: c.circumstances()}
+	if on := id.connection; on != nil && on.SourceIP.IsValid() {
+		id.address = on.SourceIP.WithZone("").String()
+	}
 	if err := c.Err(); err != nil {
 		id.problem, id.principal.Type = strings.TrimPrefix(strings.TrimPrefix(err.Error(), "kms: "), "caller: "), 0
-		id.audit = audit.Identity{Type: "Unknown"}
+		id.audit = audit.Identity{Type: "Unknown", AccessKeyID: id.accessKeyID}
 		return id
 	}
 	if c.partition != "" && c.partition != r.partition {
 		id.problem, id.principal.Type = "it is one of another partition", 0
-		id.audit = audit.Identity{Type: "Unknown"}
+		id.audit = audit.Identity{Type: "Unknown", AccessKeyID: id.accessKeyID}
 		return id
 	}
 	switch c.kind {
@@ -391,9 +394,6 @@ func (r *ringID) actorOf(c Caller) *actor {
 	case policy.Service:
 		id.principal.ARN, id.principal.Account, id.services = c.name, "", []string{c.name}
 		id.audit = audit.Identity{Type: "AWSService", InvokedBy: c.name}
-	}
-	if on := id.connection; on != nil && on.SourceIP.IsValid() {
-		id.address = on.SourceIP.WithZone("").String()
 	}
 	if n := len(id.circumstances.via); n > 0 {
 		last := id.circumstances.via[n-1]

@@ -211,6 +211,7 @@ func (h *Handler) ring(region, host string) (*kms.Keyring, error) {
 		}
 	}
 	if region == "" {
+		host, _, _ = strings.Cut(strings.ToLower(host), ":")
 		if name, rest, _ := strings.Cut(host, "."); name == "kms" || name == "kms-fips" {
 			region, _, _ = strings.Cut(rest, ".")
 		}

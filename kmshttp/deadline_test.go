@@ -2,10 +2,15 @@ package kmshttp_test
 
 import (
 	"bufio"
+	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -44,11 +49,11 @@ func (p *pipe) dial() net.Conn {
 	return ours
 }
 
-// serveInBubble serves a ring to everybody as its root user, in a bubble.
-func serveInBubble(t *testing.T, authenticator kmshttp.Authenticator) *pipe {
+// serveInBubble serves a ring, in a bubble.
+func serveInBubble(t *testing.T, log *slog.Logger, whose kmshttp.AuthenticatorFunc) *pipe {
 	t.Helper()
 	ring := kmstest.New(t, func(c *kms.Config) { c.Now = time.Now })
-	handler, err := kmshttp.New(kmshttp.Config{Rings: []*kms.Keyring{ring.Keyring}, Authenticator: authenticator})
+	handler, err := kmshttp.New(kmshttp.Config{Rings: []*kms.Keyring{ring.Keyring}, Authenticator: whose, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,11 +84,12 @@ func TestSlowBodies(t *testing.T) {
 		{"an unknown operation with chunks that stop", "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n", "UnknownOperationException"},
 		{"another method with a body that stops", "PUT / HTTP/1.1\r\nHost: h\r\nX-Amz-Target: TrentService.GenerateRandom\r\nContent-Length: 100\r\n\r\n{", "UnknownOperationException"},
 		{"more than is read, promised", "POST / HTTP/1.1\r\nHost: h\r\nX-Amz-Target: TrentService.GenerateRandom\r\nContent-Length: 262145\r\n\r\n{", "RequestEntityTooLargeException"},
+		{"headers that stop", "POST / HTTP/1.1\r\nHost: h\r\nX-Amz-Target", ""},
 		{"a body that is waited for", "POST / HTTP/1.1\r\nHost: h\r\nX-Amz-Target: TrentService.GenerateRandom\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n", "MalformedHttpRequestException"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
-				conn := serveInBubble(t, kmshttp.AuthenticatorFunc(everybody)).dial()
+				conn := serveInBubble(t, nil, everybody).dial()
 				defer conn.Close()
 				began := time.Now()
 				noError(t, conn.SetDeadline(began.Add(time.Hour)))
@@ -100,10 +106,10 @@ func TestSlowBodies(t *testing.T) {
 // TestSlowRequests: the time for a body is over when the body is there. It neither ends an operation that takes longer nor the next request.
 func TestSlowRequests(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
-		conn := serveInBubble(t, kmshttp.AuthenticatorFunc(func(r *http.Request, _ []byte) (kmshttp.Identity, error) {
+		conn := serveInBubble(t, nil, func(r *http.Request, _ []byte) (kmshttp.Identity, error) {
 			time.Sleep(30 * time.Second)
 			return kmshttp.Identity{Caller: kms.Root()}, r.Context().Err()
-		})).dial()
+		}).dial()
 		defer conn.Close()
 		answers := bufio.NewReader(conn)
 		for i := range 3 {
@@ -124,6 +130,52 @@ func TestSlowRequests(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 	})
+}
+
+// TestClientLeaves: a client that closes its connection ends its request, and what that makes fail is not logged as a fault of the server's.
+func TestClientLeaves(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		leaves  bool
+		answers error // what the authenticator says once the client has left, or ten seconds are over
+		want    string
+	}{
+		{"while it is authenticated", true, context.Canceled, "level=INFO status=500 operation=GenerateRandom left=true error=InternalFailure"},
+		{"while it is served", true, nil, "level=INFO status=500 operation=GenerateRandom caller=\"root user\" left=true error=DependencyTimeoutException"},
+		{"afterwards", false, errors.New("broken"), "level=ERROR status=500 operation=GenerateRandom error=InternalFailure"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				var log bytes.Buffer
+				told := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+					if slices.Contains([]string{slog.TimeKey, slog.MessageKey, "requestID", "took", "cause"}, a.Key) {
+						return slog.Attr{}
+					}
+					return a
+				}}))
+				conn := serveInBubble(t, told, func(r *http.Request, _ []byte) (kmshttp.Identity, error) {
+					select {
+					case <-r.Context().Done():
+					case <-time.After(10 * time.Second):
+					}
+					return kmshttp.Identity{Caller: kms.Root()}, c.answers
+				}).dial()
+				defer conn.Close()
+				_, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: h\r\nX-Amz-Target: TrentService.GenerateRandom\r\nContent-Length: 20\r\n\r\n{\"NumberOfBytes\":32}")
+				noError(t, err)
+				synctest.Wait()
+				if c.leaves {
+					noError(t, conn.Close())
+				} else if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				if got := strings.TrimSpace(log.String()); got != c.want {
+					t.Errorf("it logs\n%s\nwant\n%s", got, c.want)
+				}
+			})
+		})
+	}
 }
 
 // A trickle is a body that comes in pieces. It notes the most room that was kept for what had not come, where that is more than what had.

@@ -33,8 +33,8 @@ type Config struct {
 	// X-Forwarded-Proto whether they came over TLS: a client of whom a proxy does not say so did not. Without proxies the headers say nothing.
 	Proxies []netip.Prefix
 
-	// Log takes a line of each request: at Debug if it was answered, at Info if it was refused, at Error if the fault is the server's. No line has more of a request than
-	// its operation and where it came from. Nil logs nothing.
+	// Log takes a line of each request: at Debug if it was answered, at Info if it was refused or the client has left meanwhile, at Error if the fault is the server's. No line
+	// has more of a request than its operation and where it came from. Nil logs nothing.
 	Log *slog.Logger
 }
 
@@ -111,7 +111,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // whoever has left needs no answer
-	h.tell(x, status)
+	h.tell(x, status, r.Context().Err() != nil)
 }
 
 // serve does what a request asks for, and returns the body of the answer. A panic is an error of its request alone.
@@ -256,12 +256,13 @@ func encode(o object) []byte {
 	return text
 }
 
-// tell logs a request. It is answered by then: a log that panics ends nothing, and has nowhere to be told of.
-func (h *Handler) tell(x *exchange, status int) {
+// tell logs a request. It is answered by then: a log that panics ends nothing, and has nowhere to be told of. What fails because the client has left is no fault of the
+// server's: net/http ends the context of a request whose connection the client closes, if only for what it sends.
+func (h *Handler) tell(x *exchange, status int, left bool) {
 	defer func() { _ = recover() }()
 	level := slog.LevelDebug
 	switch {
-	case status >= http.StatusInternalServerError:
+	case status >= http.StatusInternalServerError && !left:
 		level = slog.LevelError
 	case status >= http.StatusBadRequest:
 		level = slog.LevelInfo
@@ -282,6 +283,9 @@ func (h *Handler) tell(x *exchange, status int) {
 	}
 	if x.keyID != "" {
 		attrs = append(attrs, slog.String("accessKeyID", x.keyID))
+	}
+	if left {
+		attrs = append(attrs, slog.Bool("left", true))
 	}
 	if x.problem != nil {
 		f := faultOf(x.problem)

@@ -70,7 +70,7 @@ func complain(errs io.Writer, text string) error {
 func newCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:               "claviger",
-		Short:             "Look after the store of a keyring",
+		Short:             "Serve keyrings, and look after their stores",
 		Args:              noArguments,
 		SilenceErrors:     true,
 		SilenceUsage:      true,

@@ -113,7 +113,7 @@ func (f *serveFlags) check(flags *pflag.FlagSet) error {
 	switch {
 	case err != nil:
 		return errors.New("--listen: want ADDRESS:PORT")
-	case slices.Contains(f.regions, ""):
+	case given("region") && len(f.regions) == 0 || slices.Contains(f.regions, ""):
 		return errors.New("--region: want a Region")
 	case f.dev && len(forServers) > 0:
 		return fmt.Errorf("--dev is for tests, and takes no %s", strings.Join(forServers, ", "))

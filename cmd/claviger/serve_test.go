@@ -1,0 +1,768 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/claviger/kms"
+	"github.com/claviger/kms/anchor"
+	"github.com/claviger/kms/internal/bubble"
+	"github.com/claviger/kms/keystore"
+	"github.com/claviger/kms/keystore/memory"
+	"github.com/claviger/kms/rootkey/keyfile"
+)
+
+const (
+	secretCanary = "canary-secret-4f02"
+	tokenCanary  = "canary-token-99ab"
+	testAccount  = "111122223333"
+)
+
+// An output is written by one goroutine and read by another.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// A server is a run of claviger serve.
+type server struct {
+	t         testing.TB
+	url       string
+	out, errs *output
+	stop      func() int // ends it, and returns its exit code
+}
+
+// serve runs the command in this process until it listens.
+func serve(t testing.TB, args ...string) server {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	s := server{t: t, out: new(output), errs: new(output)}
+	r, w := io.Pipe()
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...), strings.NewReader(canary+"\n"), w, s.errs)
+		_ = w.Close()
+	}()
+	s.stop = sync.OnceValue(func() int {
+		cancel()
+		return <-ended
+	})
+	t.Cleanup(func() {
+		s.stop()
+		for _, secret := range []string{canary, secretCanary, tokenCanary} {
+			if strings.Contains(s.errs.String(), secret) || strings.Contains(s.out.String(), secret) {
+				t.Errorf("a secret was printed: %s%s", s.out, s.errs)
+			}
+		}
+	})
+	lines := bufio.NewReader(r)
+	line, err := lines.ReadString('\n')
+	var is bool
+	if s.url, is = strings.CutPrefix(strings.TrimSuffix(line, "\n"), "listening on "); !is {
+		t.Fatalf("%q, %v, exit code %d: %s", line, err, s.stop(), s.errs)
+	}
+	go func() { _, _ = io.Copy(s.out, lines) }()
+	return s
+}
+
+func (s server) as(id, secret string) client { return client{url: s.url, id: id, secret: secret} }
+
+func (s server) test() client { return s.as("test", "test") }
+
+func (c client) in(region string) client {
+	c.region = region
+	return c
+}
+
+// credential is an entry of a file of credentials, with more members: `"via": …`.
+func credential(id, principal string, more ...string) string {
+	return fmt.Sprintf(`{"accessKeyId": %q, "secretAccessKey": %q, "principal": %q%s}`, id, secretCanary+id, principal, strings.Join(append([]string{""}, more...), ", "))
+}
+
+// credentials writes the file keys.json of a scene.
+func (s scene) credentials(entries ...string) {
+	s.write("keys.json.new", `{"credentials": [`+strings.Join(entries, ",")+`]}`)
+	ok(s.t, os.Rename(s.path("keys.json.new"), s.path("keys.json")))
+}
+
+// newServed returns a scene without a ring, with the access key root of the account's root user.
+func newServed(t testing.TB) scene {
+	t.Helper()
+	s := scene{t: t, dir: t.TempDir()}
+	s.write("pass.txt", canary+"\n")
+	must(keyfile.Create(s.path("root.key")))(t)
+	s.credentials(credential("root", "arn:aws:iam::"+testAccount+":root"))
+	return s
+}
+
+// flags are those that open the ring of a served scene in Regions.
+func (s scene) flags(regions ...string) []string {
+	flags := []string{"--store", "bolt:" + s.path("{region}.db"), "--key-file", s.path("root.key"), "--credentials", s.path("keys.json"), "--account", testAccount}
+	for _, region := range regions {
+		flags = append(flags, "--region", region)
+	}
+	return flags
+}
+
+// events reads a trail.
+func (s scene) events(name string) (events []map[string]any) {
+	for line := range strings.Lines(s.read(name)) {
+		var event map[string]any
+		ok(s.t, json.Unmarshal([]byte(line), &event))
+		events = append(events, event)
+	}
+	return events
+}
+
+// TestServeDev: one command is an endpoint for tests, in every Region.
+func TestServeDev(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "--dev", "--dev-credential", "alice:"+secretCanary+":arn:aws:iam::000000000000:user/alice", "--dev-credential", "second:"+secretCanary)
+	if !strings.HasPrefix(s.url, "http://127.0.0.1:") || strings.HasSuffix(s.url, ":0") {
+		t.Error(s.url)
+	}
+	for _, region := range standardRegions {
+		if arn := s.test().in(region).create(t); !strings.HasPrefix(arn, "arn:aws:kms:"+region+":000000000000:key/") {
+			t.Errorf("%s: %s", region, arn)
+		}
+	}
+	if len(standardRegions) != 36 {
+		t.Errorf("%d Regions", len(standardRegions))
+	}
+	arn := s.test().create(t)
+	s.as("second", secretCanary).wants(t, "", "DescribeKey", `{"KeyId":%q}`, arn)
+	s.as("alice", secretCanary).wants(t, "AccessDeniedException", "DescribeKey", `{"KeyId":%q}`, arn)
+	s.as("test", "test2").wants(t, "InvalidSignatureException", "DescribeKey", `{"KeyId":%q}`, arn)
+	s.as("test2", "test").wants(t, "UnrecognizedClientException", "DescribeKey", `{"KeyId":%q}`, arn)
+	s.as("", "").wants(t, "MissingAuthenticationTokenException", "DescribeKey", `{"KeyId":%q}`, arn)
+	s.test().in("xx-central-1").wants(t, "InvalidSignatureException", "ListKeys", "{}")
+	s.test().in("us-east-1").wants(t, "NotFoundException", "DescribeKey", `{"KeyId":%q}`, arn)
+	if code := s.stop(); code != done || s.out.String() != "" || !strings.Contains(s.errs.String(), "for tests only") || !strings.Contains(s.errs.String(), "accessKeyID=alice") {
+		t.Errorf("%d: %s%s", code, s.out, s.errs)
+	}
+	if resp, err := http.Get(s.url); err == nil {
+		t.Errorf("after the end: %v", resp)
+	}
+}
+
+// TestServeDevFlags: a test may choose the account, the Regions, its own secret and a trail.
+func TestServeDevFlags(t *testing.T) {
+	t.Parallel()
+	scene := scene{t: t, dir: t.TempDir()}
+	s := serve(t, "--dev", "--listen", "localhost:0", "--account", testAccount, "--region", "eu-central-1,local", "--region", "us-east-1", "--dev-credential", "test:"+secretCanary,
+		"--audit", scene.path("trail"), "--log-level", "warn", "--log-format", "json")
+	for _, region := range []string{"eu-central-1", "local", "us-east-1"} {
+		if arn := s.as("test", secretCanary).in(region).create(t); !strings.HasPrefix(arn, "arn:aws:kms:"+region+":"+testAccount+":key/") {
+			t.Errorf("%s: %s", region, arn)
+		}
+	}
+	s.as("test", secretCanary).in("us-east-2").wants(t, "InvalidSignatureException", "ListKeys", "{}")
+	s.test().wants(t, "InvalidSignatureException", "ListKeys", "{}")
+	s.stop()
+	if events := scene.events("trail"); len(events) != 3 || events[1]["awsRegion"] != "local" {
+		t.Errorf("%v", events)
+	}
+	if !strings.HasPrefix(s.errs.String(), `{"time":`) || strings.Count(s.errs.String(), "\n") != 1 {
+		t.Error(s.errs)
+	}
+}
+
+// TestServeFlags: what is asked for by mistake is refused before anything is made or opened, and no value that may be a secret is repeated.
+func TestServeFlags(t *testing.T) {
+	t.Parallel()
+	s := newServed(t)
+	good := func(more ...string) []string {
+		return append([]string{"--store", "memory", "--credentials", s.path("keys.json")}, more...)
+	}
+	ring := func(more ...string) []string { return append(s.flags("eu-central-1"), more...) }
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{canary}, "takes flags only"},
+		{[]string{"--dev", canary}, "takes flags only"},
+		{[]string{"--dev", "--listen", "0.0.0.0:0"}, "--listen: --dev listens on a loopback address only"},
+		{[]string{"--dev", "--listen", ":0"}, "--listen: --dev listens on a loopback address only"},
+		{[]string{"--dev", "--listen", "[::]:0"}, "--listen: --dev listens on a loopback address only"},
+		{[]string{"--dev", "--listen", "example.com:0"}, "--listen: --dev listens on a loopback address only"},
+		{[]string{"--dev", "--listen", "192.0.2.1:0"}, "--listen: --dev listens on a loopback address only"},
+		{[]string{"--dev", "--listen", canary}, "--listen: want ADDRESS:PORT"},
+		{[]string{"--dev", "--listen", "127.0.0.1:99999"}, "--listen: listen tcp"},
+		{[]string{"--dev", "--store", "memory"}, "--dev is for tests, and takes no --store\n"},
+		{[]string{"--dev", "--key-file", "x", "--recovery-passphrase-file", "x", "--anchor", "x", "--ring-id", "x", "--create", "--credentials", "x", "--client-ca", "x", "--identities", "x",
+			"--tls-cert", "x", "--tls-key", "x", "--behind-proxy", "10.0.0.0/8"}, "--dev is for tests, and takes no --key-file, --recovery-passphrase-file, --anchor, --ring-id, " +
+			"--create, --credentials, --client-ca, --identities, --tls-cert, --tls-key, --behind-proxy\n"},
+		{[]string{"--dev", "--region", ""}, "--region: want a Region"},
+		{[]string{"--dev", "--region", "local,"}, "--region: want a Region"},
+		{[]string{"--dev", "--region", "Not/One"}, "Config.Region"},
+		{[]string{"--dev", "--region", "local,local"}, "two of Region local"},
+		{[]string{"--dev", "--account", canary}, "Config.AccountID: want twelve digits"},
+		{[]string{"--dev", "--dev-credential", canary}, "--dev-credential: want ID:SECRET or ID:SECRET:ARN"},
+		{[]string{"--dev", "--dev-credential", "x:"}, "--dev-credential: want ID:SECRET or ID:SECRET:ARN"},
+		{[]string{"--dev", "--dev-credential", canary + ":x"}, "--dev-credential: want ID:SECRET or ID:SECRET:ARN"},
+		{[]string{"--dev", "--dev-credential", "x:" + canary + ":"}, "--dev-credential: kms: caller: the service has no name"},
+		{[]string{"--dev", "--dev-credential", "x:" + canary + ":arn:aws:iam::1:root"}, "--dev-credential: kms: caller: the ARN is malformed"},
+		{[]string{"--dev", "--dev-credential", "x:" + canary, "--dev-credential", "x:y"}, "--dev-credential: two have the same id"},
+		{[]string{"--dev", "--audit", s.path("root.key")}, "holds something else than events"},
+		{[]string{"--dev", "--log-level", canary}, "--log-level: this value is not one that it takes"},
+		{[]string{"--dev", "--log-format", canary}, "--log-format: want text or json"},
+		{[]string{}, "want one of --credentials and --client-ca"},
+		{good("--client-ca", "x"), "want one of --credentials and --client-ca"},
+		{[]string{"--store", "memory", "--client-ca", "x"}, "--client-ca: want --tls-cert and --tls-key"},
+		{good("--dev-credential", "x:y"), "--dev-credential: only with --dev"},
+		{good("--tls-cert", "x"), "--tls-cert and --tls-key: want both"},
+		{good("--tls-key", "x"), "--tls-cert and --tls-key: want both"},
+		{good("--tls-key", "x", "--tls-cert", "none"), "--tls-cert: stat none: no such file"},
+		{good("--listen", ":0"), "--listen: others can reach this address, and what they send is not encrypted"},
+		{good("--listen", "localhost.example.com:0"), "--listen: others can reach this address, and what they send is not encrypted"},
+		{good("--behind-proxy", canary), "--behind-proxy: want an address or a CIDR"},
+		{good("--behind-proxy", "::1%lo"), "--behind-proxy: want an address or a CIDR"},
+		{good("--key-file", s.path("root.key")), "--store: a ring in memory is new each time"},
+		{good("--anchor", "x"), "--store: a ring in memory is new each time"},
+		{good("--ring-id", "x"), "--store: a ring in memory is new each time"},
+		{good("--create"), "--store: a ring in memory is new each time"},
+		{good("--credentials", s.path("none")), "--credentials: kmshttp: credentials: stat " + s.path("none") + ": no such file"},
+		{good("--credentials", s.path("pass.txt")), "--credentials: kmshttp: credentials: " + s.path("pass.txt") + ":1:1: expected a JSON value"},
+		{good("--identities", s.path("none")), "--identities: identities: "},
+		{good("--audit", s.path("none/trail")), "--audit: open " + s.path("none/trail") + ": no such file"},
+		{[]string{"--credentials", s.path("keys.json")}, "want one root key"},
+		{[]string{"--credentials", s.path("keys.json"), "--key-file", s.path("root.key")}, "--store: want a store"},
+		{[]string{"--credentials", s.path("keys.json"), "--key-file", s.path("root.key"), "--store", "redis:x"}, "--store: no such kind of store"},
+		{[]string{"--credentials", s.path("keys.json"), "--key-file", s.path("root.key"), "--store", "bolt:{region}.db"}, "--store: {region} stands for a --region, and there is none"},
+		{ring("--store", "bolt:keys.db", "--region", "local"), "--store: with several Regions each ring has its own"},
+		{ring("--anchor", "anchor", "--region", "local"), "--anchor: with several Regions each ring has its own"},
+		{ring(), ".db: no such file or directory\nclaviger: a ring is made with --create only\n"},
+		{ring("--create", "--store", "bolt:"+s.path("none/{region}.db")), "none/eu-central-1.db"},
+		{ring("--create", "--store", "bolt:"+s.path("pass.txt")), "never was a store"},
+		{ring("--create", "--anchor", s.path("none")), "--anchor: anchor: open "},
+		{ring("--create", "--passphrase-file", s.path("pass.txt")), "want one root key"},
+		{ring("--create", "--ring-id", "00112233445566778899aabbccddeeff"), "the store is empty"},
+		{[]string{"--credentials", s.path("keys.json"), "--key-file", s.path("root.key"), "--store", "bolt:" + s.path("x.db"), "--create"}, "--create: want --account and --region too"},
+		{ring("--ring-id", "us-east-1=x"), "--ring-id: of a Region that is none of --region"},
+		{ring("--ring-id", "x", "--region", "local"), "--ring-id: with several Regions want REGION=ID"},
+		{ring("--ring-id", "x,y"), "--ring-id: a ring has one id"},
+		{ring("--ring-id", "x"), "no such file"},
+	} {
+		ok(t, os.RemoveAll(s.path("eu-central-1.db")))
+		var out, errs bytes.Buffer
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // should it serve
+		code := run(ctx, append([]string{"serve", "--listen", "127.0.0.1:0"}, tc.args...), strings.NewReader(""), &out, &errs)
+		cancel()
+		if code != failed || out.Len() > 0 || !strings.Contains(errs.String(), tc.want) || strings.Contains(errs.String(), canary) {
+			t.Errorf("%q: %d %s%s, want %s", tc.args, code, &out, &errs, tc.want)
+		}
+	}
+	if names := must(filepath.Glob(s.path("trail*")))(t); len(names) > 0 {
+		t.Errorf("%q was made", names)
+	}
+}
+
+// TestServeStores: a ring is made on purpose only, lasts, and is the one of its Region, account and id.
+func TestServeStores(t *testing.T) {
+	t.Parallel()
+	s := newServed(t)
+	refused := func(want string, args ...string) {
+		t.Helper()
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), append([]string{"serve", "--listen", "127.0.0.1:0"}, args...), strings.NewReader(""), &out, &errs); code != failed || out.Len() > 0 || !strings.Contains(errs.String(), want) {
+			t.Errorf("%q: %d %s%s, want %s", args, code, &out, &errs, want)
+		}
+	}
+	refused("made with --create only", s.flags("eu-central-1")...)
+	if _, err := os.Stat(s.path("eu-central-1.db")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a store was made: %v", err)
+	}
+	first := serve(t, append(s.flags("eu-central-1"), "--create")...)
+	arn := first.as("root", secretCanary+"root").create(t)
+	sealed := first.as("root", secretCanary+"root").wants(t, "", "Encrypt", `{"KeyId":%q,"Plaintext":"aGVsbG8="}`, arn).body["CiphertextBlob"]
+	if code := first.stop(); code != done {
+		t.Errorf("%d: %s", code, first.errs)
+	}
+	refused("--create: all rings are there", append(s.flags("eu-central-1"), "--create")...)
+	refused("made with --create only", s.flags("eu-central-1", "us-east-1")...)
+	refused("Config.AccountID", append(s.flags("eu-central-1"), "--account", "444455556666")...)
+	refused("Config.Region", append(s.flags("us-east-1"), "--store", "bolt:"+s.path("eu-central-1.db"))...)
+	refused("the store holds ring", append(s.flags("eu-central-1"), "--ring-id", "eu-central-1=00112233445566778899aabbccddeeff")...)
+	s.edit(func(keystore.Store) {}) // makes keys.db
+	refused("it holds no ring\nclaviger: a ring is made with --create only", append(s.flags("eu-central-1"), "--store", "bolt:"+s.path("keys.db"))...)
+
+	both := append(s.flags("eu-central-1", "us-east-1"), "--create")
+	second := serve(t, both...) // makes the one that is missing
+	root := second.as("root", secretCanary+"root")
+	other := root.in("us-east-1").create(t)
+	if !strings.HasPrefix(other, "arn:aws:kms:us-east-1:"+testAccount+":") {
+		t.Error(other)
+	}
+	if opened := root.wants(t, "", "Decrypt", `{"CiphertextBlob":%q}`, sealed); opened.body["Plaintext"] != "aGVsbG8=" {
+		t.Errorf("%v", opened)
+	}
+	root.in("us-east-1").wants(t, "NotFoundException", "DescribeKey", `{"KeyId":%q}`, arn)
+	root.in("us-east-1").wants(t, "", "DescribeKey", `{"KeyId":%q}`, other)
+	root.in("us-west-1").wants(t, "InvalidSignatureException", "ListKeys", "{}")
+	if code := second.stop(); code != done {
+		t.Errorf("%d: %s", code, second.errs)
+	}
+	var ids []string
+	for _, region := range []string{"eu-central-1", "us-east-1"} {
+		opening := []string{"--store", "bolt:" + region + ".db", "--key-file", "root.key"}
+		s.write("spare.key", s.read("root.key")) // which runs of the command look for
+		s.write("next.key", s.read("root.key"))
+		s.want(s.run(append([]string{"check"}, opening...)...), 0, "problems 0", "")
+		id, _, _ := strings.Cut(strings.TrimPrefix(s.run(append([]string{"id"}, opening...)...).out, "ring "), "\n")
+		ids = append(ids, region+"="+id)
+	}
+	must(anchor.Create(s.path("us-east-1.anchor")))(t)
+	must(anchor.Create(s.path("eu-central-1.anchor")))(t)
+	third := serve(t, append(s.flags("us-east-1", "eu-central-1"), "--ring-id", strings.Join(ids, ","), "--anchor", s.path("{region}.anchor"))...)
+	third.as("root", secretCanary+"root").wants(t, "", "DisableKey", `{"KeyId":%q}`, arn)
+	third.stop()
+	fourth := serve(t, "--store", "bolt:"+s.path("eu-central-1.db"), "--key-file", s.path("root.key"), "--credentials", s.path("keys.json"), "--anchor", s.path("eu-central-1.anchor")) // the ring knows its Region and account
+	fourth.as("root", secretCanary+"root").wants(t, "DisabledException", "Decrypt", `{"CiphertextBlob":%q}`, sealed)
+	refused("file is in use: stop the program", s.flags("eu-central-1")...)
+	fourth.stop()
+}
+
+// TestServeSecretFromInput: a root key may come from the standard input, as everywhere.
+func TestServeSecretFromInput(t *testing.T) {
+	t.Parallel()
+	s := copyScene(t)
+	s.credentials(credential("root", "arn:aws:iam::000000000000:root"))
+	server := serve(t, "--store", "bolt:"+s.path("keys.db"), "--passphrase-file", "-", "--credentials", s.path("keys.json"))
+	server.as("root", secretCanary+"root").in("local").wants(t, "", "DescribeKey", `{"KeyId":"alias/a"}`)
+}
+
+// TestServeCallers: what a file of credentials says of a caller is what policies see, and the trail has who called, under the id that the answer carries.
+func TestServeCallers(t *testing.T) {
+	t.Parallel()
+	s := newServed(t)
+	principal := "arn:aws:iam::" + testAccount + ":"
+	s.credentials(
+		credential("root", principal+"root"), credential("plain", principal+"role/app"),
+		credential("via", principal+"role/app", `"session": "one"`, `"via": "objectstore.amazonaws.com"`),
+		credential("tagged", principal+"user/carol", `"tags": {"team": "red"}`), credential("blue", principal+"user/carol", `"tags": {"team": "blue"}`),
+		credential("limited", principal+"role/free", `"sessionToken": "`+tokenCanary+`"`, `"sessionPolicies": [{"Statement": {"Effect": "Allow", "Action": "kms:DescribeKey", "Resource": "*"}}]`),
+		credential("old", principal+"root", `"issued": "2020-01-01T00:00:00Z"`, `"expires": "2020-01-02T00:00:00Z"`),
+	)
+	server := serve(t, "--store", "memory", "--credentials", s.path("keys.json"), "--account", testAccount, "--region", "eu-central-1", "--audit", s.path("trail"))
+	as := func(id string) client { return server.as(id, secretCanary+id) }
+	allow := func(name, condition string) string {
+		return fmt.Sprintf(`{"Effect":"Allow","Principal":{"AWS":%q},"Action":"kms:*","Resource":"*"%s}`, principal+name, condition)
+	}
+	policy := must(json.Marshal(`{"Statement":[` + strings.Join([]string{allow("root", ""), allow("role/free", ""),
+		allow("role/app", `,"Condition":{"StringEquals":{"kms:ViaService":"objectstore.eu-central-1.amazonaws.com"}}`),
+		allow("user/carol", `,"Condition":{"StringEquals":{"aws:PrincipalTag/team":"red"}}`)}, ",") + `]}`))(t)
+	arn := as("root").create(t)
+	as("root").wants(t, "", "PutKeyPolicy", `{"KeyId":%q,"Policy":%s}`, arn, policy)
+	describe := fmt.Sprintf(`{"KeyId":%q}`, arn)
+	const denied = "AccessDeniedException"
+	as("plain").wants(t, denied, "DescribeKey", "%s", describe)
+	allowed := as("via").wants(t, "", "DescribeKey", "%s", describe)
+	as("tagged").wants(t, "", "DescribeKey", "%s", describe)
+	refused := as("blue").wants(t, denied, "DescribeKey", "%s", describe)
+	limited := as("limited")
+	limited.wants(t, "UnrecognizedClientException", "DescribeKey", "%s", describe)
+	limited.token = tokenCanary + "x"
+	limited.wants(t, "UnrecognizedClientException", "DescribeKey", "%s", describe)
+	limited.token = tokenCanary
+	limited.wants(t, "", "DescribeKey", "%s", describe)
+	limited.wants(t, denied, "DisableKey", "%s", describe)
+	as("old").wants(t, "ExpiredTokenException", "DescribeKey", "%s", describe)
+	probe := must(http.Get(server.url + "/healthz"))(t)
+	ok(t, probe.Body.Close())
+	server.stop()
+
+	byID := map[any]map[string]any{}
+	events := s.events("trail")
+	for _, event := range events {
+		byID[event["requestID"]] = event
+	}
+	if len(events) != 9 {
+		t.Errorf("%d events", len(events))
+	}
+	if strings.Contains(s.read("trail"), "canary") {
+		t.Error("the trail has a secret")
+	}
+	if info := must(os.Stat(s.path("trail")))(t); info.Mode() != 0o600 {
+		t.Errorf("the trail has mode %v", info.Mode())
+	}
+	for id, want := range map[string]map[string]any{
+		allowed.requestID: {"eventName": "DescribeKey", "errorCode": nil, "arn": "arn:aws:sts::" + testAccount + ":assumed-role/app/one", "accessKeyId": "via"},
+		refused.requestID: {"eventName": "DescribeKey", "errorCode": "AccessDenied", "arn": principal + "user/carol", "accessKeyId": "blue"},
+	} {
+		event := byID[id]
+		identity, _ := event["userIdentity"].(map[string]any)
+		got := map[string]any{"eventName": event["eventName"], "errorCode": event["errorCode"], "arn": identity["arn"], "accessKeyId": identity["accessKeyId"]}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%v, want %v, in %v", got, want, event)
+		}
+	}
+}
+
+// TestServeAuditOnOutput: events follow the line that tells the URL. Where they cannot be recorded nothing happens.
+func TestServeAuditOnOutput(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "--dev", "--region", "local", "--audit", "-")
+	s.test().in("local").create(t)
+	s.stop()
+	for !strings.HasSuffix(s.out.String(), "\n") { // it is copied by another goroutine
+		time.Sleep(time.Millisecond)
+	}
+	if out := s.out.String(); !strings.HasPrefix(out, eventStart) || strings.Count(out, "\n") != 1 {
+		t.Error(out)
+	}
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("no device that is full")
+	}
+	full := serve(t, "--dev", "--region", "local", "--audit", "/dev/full")
+	full.test().in("local").wants(t, "KMSInternalException", "CreateKey", "{}")
+	if list := full.test().in("local").call(t, "ListKeys", "{}"); list.code() != "KMSInternalException" {
+		t.Errorf("%v", list)
+	}
+}
+
+// TestServeBehindProxy: a proxy is believed where its clients are, and nobody else is.
+func TestServeBehindProxy(t *testing.T) {
+	t.Parallel()
+	s := newServed(t)
+	for proxy, want := range map[string]string{"127.0.0.1": "192.0.2.7", "10.0.0.0/8": "127.0.0.1"} {
+		trail := strings.ReplaceAll(proxy, "/", "-")
+		server := serve(t, "--listen", "0.0.0.0:0", "--store", "memory", "--region", "eu-central-1", "--credentials", s.path("keys.json"), "--account", testAccount, "--audit", s.path(trail), "--behind-proxy", proxy)
+		root := server.as("root", secretCanary+"root")
+		root.url = strings.Replace(server.url, "[::]", "127.0.0.1", 1)
+		root.header = http.Header{"X-Forwarded-For": {"192.0.2.7"}, "X-Forwarded-Proto": {"https"}}
+		root.create(t)
+		server.stop()
+		if got := s.events(trail)[0]["sourceIPAddress"]; got != want {
+			t.Errorf("%s: %v, want %s", proxy, got, want)
+		}
+	}
+}
+
+// fromListener hands out connections that come from anywhere.
+type fromListener struct {
+	net.Listener
+	from []string
+}
+
+type fromConn struct {
+	net.Conn
+	from   string
+	closed *[]string
+}
+
+func (c fromConn) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(c.from))
+}
+func (c fromConn) Close() error { *c.closed = append(*c.closed, c.from); return nil }
+
+// TestProxyListener: in clear nobody is heard but proxies, and this machine.
+func TestProxyListener(t *testing.T) {
+	var closed []string
+	var conns []net.Conn
+	for _, from := range []string{"192.0.2.7:1", "10.1.2.3:1", "[2001:db8::1]:1", "127.0.0.1:1", "[::ffff:10.1.2.3]:1", "[::1]:1", "11.1.2.3:1"} {
+		conns = append(conns, fromConn{from: from, closed: &closed})
+	}
+	l := &proxyListener{listenerFunc(func() (net.Conn, error) {
+		if len(conns) == 0 {
+			return nil, net.ErrClosed
+		}
+		conn := conns[0]
+		conns = conns[1:]
+		return conn, nil
+	}), prefixes{netip.MustParsePrefix("10.0.0.0/8")}, slog.New(slog.DiscardHandler)}
+	var heard []string
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			break
+		}
+		heard = append(heard, conn.(fromConn).from)
+	}
+	if fmt.Sprint(heard) != "[10.1.2.3:1 127.0.0.1:1 [::ffff:10.1.2.3]:1 [::1]:1]" || len(closed) != 3 {
+		t.Errorf("heard %v, closed %v", heard, closed)
+	}
+}
+
+type listenerFunc func() (net.Conn, error)
+
+func (f listenerFunc) Accept() (net.Conn, error) { return f() }
+func (f listenerFunc) Close() error              { return nil }
+func (f listenerFunc) Addr() net.Addr            { return nil }
+
+// TestServeDrains: a request that runs when the server ends is answered, and no other is.
+func TestServeDrains(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "--dev", "--region", "eu-central-1")
+	const body = `{"Description":"long in coming"}`
+	r := s.test().request(t, "CreateKey", body)
+	r.Header.Set("Expect", "100-continue")
+	conn := must(net.Dial("tcp", r.URL.Host))(t)
+	defer conn.Close()
+	var head bytes.Buffer
+	ok(t, r.Header.Write(&head))
+	must(fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n%s\r\n", r.URL.Host, len(body), &head))(t)
+	in := bufio.NewReader(conn)
+	if line := must(in.ReadString('\n'))(t); !strings.Contains(line, "100 Continue") { // the handler waits for the body
+		t.Fatal(line)
+	}
+	must(in.ReadString('\n'))(t)
+	must(io.WriteString(conn, body[:9]))(t)
+	ended := make(chan int)
+	go func() { ended <- s.stop() }()
+	for { // until nobody listens any more
+		other, err := net.Dial("tcp", r.URL.Host)
+		if err != nil {
+			break
+		}
+		ok(t, other.Close())
+	}
+	select {
+	case code := <-ended:
+		t.Fatalf("it ended with %d while a request ran", code)
+	default:
+	}
+	must(io.WriteString(conn, body[9:]))(t)
+	resp := must(http.ReadResponse(in, r))(t)
+	if text := must(io.ReadAll(resp.Body))(t); resp.StatusCode != http.StatusOK || !strings.Contains(string(text), "long in coming") {
+		t.Errorf("%d %s", resp.StatusCode, text)
+	}
+	if code := <-ended; code != done {
+		t.Errorf("%d: %s", code, s.errs)
+	}
+}
+
+// brokenStore fails, or answers late, when it is asked.
+type brokenStore struct {
+	keystore.Store
+	get func() error
+}
+
+func (s brokenStore) Get(context.Context, string) (keystore.Record, error) {
+	return keystore.Record{}, s.get()
+}
+
+// TestHealth: a server is well if all its stores answer, and tells nothing else. It takes no credentials, and records nothing.
+func TestHealth(t *testing.T) {
+	t.Parallel()
+	probe := func(url, method string) string {
+		t.Helper()
+		r := must(http.NewRequestWithContext(t.Context(), method, url+"/healthz", nil))(t)
+		resp := must(http.DefaultClient.Do(r))(t)
+		text := must(io.ReadAll(resp.Body))(t)
+		ok(t, resp.Body.Close())
+		return fmt.Sprint(resp.StatusCode, " ", string(text))
+	}
+	s := newServed(t)
+	server := serve(t, append(s.flags("eu-central-1", "us-east-1"), "--create", "--audit", s.path("trail"))...)
+	for method, want := range map[string]string{http.MethodGet: "200 ok", http.MethodHead: "200 ", http.MethodPost: `404 {"__type":"UnknownOperationException"}`} {
+		if got := probe(server.url, method); got != want {
+			t.Errorf("%s: %s, want %s", method, got, want)
+		}
+	}
+	server.stop()
+	if s.read("trail") != "" {
+		t.Error(s.read("trail"))
+	}
+	ring := func(get func() error) *openRing {
+		r := must(kms.Open(t.Context(), kms.Config{}))(t)
+		t.Cleanup(func() { _ = r.Close() })
+		return &openRing{Keyring: r, store: brokenStore{get: get}}
+	}
+	log := new(output)
+	well := ring(func() error { return nil })
+	ill := ring(func() error { return errors.New("the disk is on fire") })
+	for want, rings := range map[string][]*openRing{"200 ok": {well, well}, "503 unavailable": {well, ill}} {
+		h := &health{rings: rings, log: slog.New(slog.NewTextHandler(log, nil)), turn: make(chan struct{}, 1)}
+		if got := answered(h); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	if !strings.Contains(log.String(), "on fire") {
+		t.Errorf("the cause is not logged: %s", log)
+	}
+}
+
+// answered is what a probe gets.
+func answered(h *health) string {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, healthPath, nil))
+	return fmt.Sprint(w.Code, " ", w.Body)
+}
+
+// TestStuckHealth: a store that is stuck is asked by one at a time, and all are told in time that it is.
+func TestStuckHealth(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		asked, release := new(atomic.Int64), make(chan struct{})
+		stuck := brokenStore{get: func() error {
+			asked.Add(1)
+			<-release
+			return nil
+		}}
+		h := &health{rings: []*openRing{{store: stuck}}, log: slog.New(slog.DiscardHandler), turn: make(chan struct{}, 1)}
+		began := time.Now()
+		for range 3 {
+			if got := answered(h); got != "503 unavailable" {
+				t.Error(got)
+			}
+		}
+		if took := time.Since(began); asked.Load() != 1 || took != 3*probeTime {
+			t.Errorf("asked %d times, in %v", asked.Load(), took)
+		}
+		close(release)
+		if got := answered(h); got != "200 ok" {
+			t.Error(got)
+		}
+	})
+}
+
+// TestServiceMaintains: rings are looked after while a service runs, and what goes wrong is logged with its cause.
+func TestServiceMaintains(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		store := &failingStore{Store: memory.New()}
+		root := must(keyfile.Create(filepath.Join(t.TempDir(), "root.key")))(t)
+		ring := must(kms.Open(t.Context(), kms.Config{Store: store, Root: root}))(t)
+		defer ring.Close()
+		key := must(ring.CreateKey(t.Context(), kms.CreateKeyInput{}))(t)
+		ok(t, ring.EnableKeyRotation(t.Context(), key.KeyID, 90))
+		log := new(output)
+		s := &service{log: slog.New(slog.NewTextHandler(log, nil)), rings: []*openRing{{Keyring: ring}}}
+		ctx, cancel := context.WithTimeout(t.Context(), 92*kms.Day)
+		defer cancel()
+		s.maintain(ctx, kms.Day)
+		if strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), "maintained region=local rotated=1 marked=0") {
+			t.Error(log)
+		}
+		store.err = errors.New("the disk is on fire")
+		again, stop := context.WithTimeout(t.Context(), kms.Day+time.Hour)
+		defer stop()
+		s.maintain(again, kms.Day)
+		if !strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), "on fire") {
+			t.Error(log)
+		}
+	})
+}
+
+// failingStore fails once it has an error.
+type failingStore struct {
+	keystore.Store
+	err error
+}
+
+func (s *failingStore) Get(ctx context.Context, name string) (keystore.Record, error) {
+	if s.err != nil {
+		return keystore.Record{}, s.err
+	}
+	return s.Store.Get(ctx, name)
+}
+
+func (s *failingStore) List(ctx context.Context, prefix, after string, limit int) ([]keystore.Record, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	return s.Store.List(ctx, prefix, after, limit)
+}
+
+// TestServeSignals: SIGHUP reads all files again and goes on with a new trail, and SIGTERM ends the server with success.
+func TestServeSignals(t *testing.T) {
+	t.Parallel()
+	s := newServed(t)
+	cmd := self(t, "command", append([]string{"serve", "--listen", "127.0.0.1:0", "--create", "--audit", s.path("trail")}, s.flags("eu-central-1")...)...)
+	out := must(cmd.StdoutPipe())(t)
+	errs := new(output)
+	cmd.Stderr = errs
+	ok(t, cmd.Start())
+	lines := bufio.NewReader(out)
+	url, _ := strings.CutPrefix(strings.TrimSuffix(must(lines.ReadString('\n'))(t), "\n"), "listening on ")
+	root := client{url: url, id: "root", secret: secretCanary + "root"}
+	root.create(t)
+
+	reload := func(want string) {
+		t.Helper()
+		before := strings.Count(errs.String(), want)
+		ok(t, cmd.Process.Signal(syscall.SIGHUP))
+		for strings.Count(errs.String(), want) == before {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	s.credentials(credential("next", "arn:aws:iam::"+testAccount+":root"))
+	ok(t, os.Rename(s.path("trail"), s.path("trail.1")))
+	reload("msg=reloaded what=audit")
+	root.wants(t, "UnrecognizedClientException", "ListKeys", "{}")
+	next := client{url: url, id: "next", secret: secretCanary + "next"}
+	next.wants(t, "", "ListKeys", "{}")
+	if old, now := s.events("trail.1"), s.events("trail"); len(old) != 1 || len(now) != 1 || now[0]["eventName"] != "ListKeys" {
+		t.Errorf("%v, %v", old, now)
+	}
+	s.write("keys.json", `{"credentials": [`)
+	ok(t, os.Rename(s.path("trail"), s.path("trail.2")))
+	ok(t, os.Mkdir(s.path("trail"), 0o700)) // which is no file
+	reload("what=audit error=")
+	if !strings.Contains(errs.String(), "what=credentials error=") {
+		t.Error(errs)
+	}
+	next.wants(t, "", "ListKeys", "{}")
+	if now := s.events("trail.2"); len(now) != 2 {
+		t.Errorf("%v", now)
+	}
+	ok(t, cmd.Process.Signal(syscall.SIGTERM))
+	if err := cmd.Wait(); err != nil || strings.Contains(errs.String(), "canary") {
+		t.Errorf("%v: %s", err, errs)
+	}
+}
+
+// TestServeWatches: files are read again though nobody says so.
+func TestServeWatches(t *testing.T) {
+	t.Parallel()
+	s := newServed(t)
+	server := serve(t, "--store", "memory", "--region", "eu-central-1", "--account", testAccount, "--credentials", s.path("keys.json"))
+	server.as("root", secretCanary+"root").wants(t, "", "ListKeys", "{}")
+	s.credentials(credential("next", "arn:aws:iam::"+testAccount+":root"))
+	for server.as("next", secretCanary+"next").call(t, "ListKeys", "{}").code() != "" {
+		time.Sleep(100 * time.Millisecond)
+	}
+	server.as("root", secretCanary+"root").wants(t, "UnrecognizedClientException", "ListKeys", "{}")
+}
+
+// TestServeIdentities: users and roles come from a directory.
+func TestServeIdentities(t *testing.T) {
+	t.Parallel()
+	s := newServed(t)
+	user := "arn:aws:iam::" + testAccount + ":user/alice"
+	s.credentials(credential("root", "arn:aws:iam::"+testAccount+":root"), credential("alice", user), credential("bob", "arn:aws:iam::"+testAccount+":user/bob"))
+	ok(t, os.Mkdir(s.path("people"), 0o700))
+	s.write("people/all.json", fmt.Sprintf(`{"UserDetailList": [{"Arn": %q, "UserPolicyList": [{"PolicyName": "p", "PolicyDocument": {"Statement": {"Effect": "Allow", "Action": "kms:ListKeys", "Resource": "*"}}}]}]}`, user))
+	server := serve(t, "--store", "memory", "--region", "eu-central-1", "--account", testAccount, "--credentials", s.path("keys.json"), "--identities", s.path("people"))
+	server.as("alice", secretCanary+"alice").wants(t, "", "ListKeys", "{}")
+	server.as("alice", secretCanary+"alice").wants(t, "AccessDeniedException", "CreateKey", "{}")
+	server.as("bob", secretCanary+"bob").wants(t, "AccessDeniedException", "ListKeys", "{}")
+}

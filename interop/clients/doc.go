@@ -8,6 +8,7 @@
 //   - operations_test.go says what the clients together go through: all operations of the API, each result held against another client or another implementation.
 //     What the server does not offer is in one list there. keys_test.go, uses_test.go and refusals_test.go are the ways that clients go.
 //   - sdk_test.go is what the AWS SDK for Go has beside operations: errors by type, pages, retries, credentials, Regions.
+//   - envelope_test.go has the AWS Encryption SDK, Tink, Go CDK, go-kms-wrapping and SOPS; signer_test.go the signer of smallstep.
 //
 // The tests build the server by themselves, so that go test does not see when it changes: run them with -count=1, as scripts/test does.
 package clients

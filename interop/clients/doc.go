@@ -9,6 +9,7 @@
 //     What the server does not offer is in one list there. keys_test.go, uses_test.go and refusals_test.go are the ways that clients go.
 //   - sdk_test.go is what the AWS SDK for Go has beside operations: errors by type, pages, retries, credentials, Regions.
 //   - envelope_test.go has the AWS Encryption SDK, Tink, Go CDK, go-kms-wrapping and SOPS; signer_test.go the signer of smallstep.
+//   - admin_test.go runs admin.sh, which shows the AWS CLI as the administrator's client.
 //
 // The tests build the server by themselves, so that go test does not see when it changes: run them with -count=1, as scripts/test does.
 package clients

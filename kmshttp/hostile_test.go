@@ -18,7 +18,6 @@ import (
 	mathrand "math/rand/v2"
 	"net"
 	"os"
-	"regexp"
 	"runtime"
 	"runtime/metrics"
 	"slices"
@@ -324,8 +323,6 @@ type trail struct {
 }
 
 type outcome struct{ name, code string }
-
-var uuid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 
 // Append implements [audit.Sink].
 func (t *trail) Append(_ context.Context, e *audit.Event) error {

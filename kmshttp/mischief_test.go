@@ -38,11 +38,11 @@ const (
 
 // What the server of Go answers itself.
 const (
-	badRequest  = "HTTP 400"
-	expectation = "HTTP 417"
-	tooLong     = "HTTP 431"
-	notOffered  = "HTTP 501"
-	badVersion  = "HTTP 505"
+	badRequest     = "HTTP 400"
+	expectation    = "HTTP 417"
+	tooLong        = "HTTP 431"
+	notImplemented = "HTTP 501"
+	badVersion     = "HTTP 505"
 )
 
 // Codes of refusals.
@@ -178,7 +178,7 @@ var protocolMischiefs = []mischief{
 	{name: "another coding", bytes: func(v *visitor) []byte {
 		codings := []string{"gzip", "gzip, chunked", "identity", "chunked, chunked", "canary-header", "xchunked"}
 		return v.bad("Content-Length", "Transfer-Encoding: "+codings[v.IntN(len(codings))])
-	}, want: []string{notOffered + "|" + badRequest}},
+	}, want: []string{notImplemented + "|" + badRequest}},
 	{name: "a body that is too large, promised", bytes: func(v *visitor) []byte {
 		return v.bad("Content-Length", fmt.Sprintf("Content-Length: %d", 256<<10+1+v.Int64N(1<<60)))
 	}, want: []string{tooLarge}},

@@ -13,7 +13,7 @@ func createGrant(in *input) call {
 		GranteePrincipal: in.filled("GranteePrincipal"), GranteeServicePrincipal: in.filled("GranteeServicePrincipal"),
 		RetiringPrincipal: in.filled("RetiringPrincipal"), RetiringServicePrincipal: in.filled("RetiringServicePrincipal"),
 		Constraints: kms.GrantConstraints{
-			EncryptionContextEquals: constraints.pairs("EncryptionContextEquals"), EncryptionContextSubset: constraints.pairs("EncryptionContextSubset"),
+			EncryptionContextEquals: constraints.filledPairs("EncryptionContextEquals"), EncryptionContextSubset: constraints.filledPairs("EncryptionContextSubset"),
 			SourceARN: constraints.filled("SourceArn"),
 		},
 		Name: in.filled("Name"),

@@ -236,6 +236,15 @@ func (in *input) pairs(name string) map[string]string {
 	return m
 }
 
+// filledPairs reads an object of strings that, if it is there, is not empty: where the keyring takes an empty one for none.
+func (in *input) filledPairs(name string) map[string]string {
+	m := in.pairs(name)
+	if len(m) == 0 && in.has(name) {
+		in.violate(name, "", "have length greater than or equal to 1")
+	}
+	return m
+}
+
 // objects reads a list of objects, each as an input of its own.
 func (in *input) objects(name string) []*input {
 	v, _ := in.want(name, strictjson.List)

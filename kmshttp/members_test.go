@@ -155,6 +155,42 @@ func TestConditionalMembers(t *testing.T) {
 	}
 }
 
+// TestEmptyMembers: an empty string that was sent is not as none, nor is an empty constraint, which would be met by everybody.
+func TestEmptyMembers(t *testing.T) {
+	everyMember(t, func(t *testing.T, w *world, op operation, m member) {
+		if m.kind != text || m.refused || m.most > 0 && m.least == 0 {
+			return
+		}
+		for _, dry := range []bool{false, true} {
+			r := op.base(w, m).with(m.name, "")
+			if dry {
+				r["DryRun"] = true
+			}
+			a := w.post(op.name, r)
+			if a.code() != kms.ErrValidation || !strings.HasPrefix(a.message(), "1 validation error detected: Value at '"+wordOf(m.name)+"' failed to satisfy constraint: Member must ") {
+				t.Errorf("%s with an empty %s: %d %s", op.name, m.name, a.status, a.body)
+			}
+		}
+	})
+	w := newWorld(t)
+	grant := request{"KeyId": w.symmetric(), "Operations": []string{"Decrypt"}, "GranteePrincipal": grantee}
+	for _, name := range []string{"EncryptionContextEquals", "EncryptionContextSubset"} {
+		w.post("CreateGrant", grant.with("Constraints", request{name: request{}})).refused(t, name, kms.ErrValidation, violated("constraints."+wordOf(name), "", "have length greater than or equal to 1"))
+	}
+	w.post("CreateGrant", grant.with("Constraints", request{"SourceArn": ""})).refused(t, "SourceArn", kms.ErrValidation, violated("constraints.sourceArn", "", "have length greater than or equal to 1"))
+}
+
+// TestManyViolations: of what is wrong no more is told than helps.
+func TestManyViolations(t *testing.T) {
+	w := newWorld(t)
+	for _, tags := range []any{slices.Repeat([]request{{}}, 5000), slices.Repeat([]request{{"TagKey": "", "TagValue": ""}}, 50)} {
+		a := w.post("TagResource", request{"KeyId": w.symmetric(), "Tags": tags})
+		if a.code() != kms.ErrValidation || !strings.HasPrefix(a.message(), "10 validation errors detected: ") || strings.Count(a.message(), "; ") != 9 {
+			t.Errorf("%d %s", a.status, a.body)
+		}
+	}
+}
+
 // valueOf is a value of a length, or a number.
 func (m *member) valueOf(w *world, n int) any {
 	switch {

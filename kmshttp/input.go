@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -174,22 +173,6 @@ func (in *input) number(name string, least int) int {
 		in.violate(name, strconv.Itoa(int(f)), "have value greater than or equal to "+strconv.Itoa(least))
 	}
 	return int(f)
-}
-
-// time reads seconds since 1970, which may have a fraction.
-func (in *input) time(name string) time.Time {
-	v, ok := in.want(name, strictjson.Number)
-	if !ok {
-		return time.Time{}
-	}
-	const most = 253402300800 // the year 10000
-	f, err := strconv.ParseFloat(v.Text, 64)
-	if err != nil || math.Abs(f) > most {
-		in.malformed()
-		return time.Time{}
-	}
-	whole, fraction := math.Modf(f)
-	return time.Unix(int64(whole), int64(math.Round(fraction*1e6))*1e3).UTC()
 }
 
 // blob reads base64, standard and padded.

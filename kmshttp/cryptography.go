@@ -31,15 +31,18 @@ func encrypt(in *input) call {
 	}
 }
 
-// ciphertext reads one, which is not empty: a dry run takes an empty one for none, and needs none.
+// ciphertext reads one, which is not empty: a dry run takes an empty one for none, and needs none. To go without one is what DryRunModifiers are for, which are not
+// offered: that is told then, and not that there is none.
 func ciphertext(in *input) []byte {
+	if in.refuse("DryRunModifiers"); !in.has("DryRunModifiers") {
+		in.require("CiphertextBlob")
+	}
 	in.filled("CiphertextBlob")
 	return in.blob("CiphertextBlob")
 }
 
 func decrypt(in *input) call {
-	in.refuse("Recipient", "DryRunModifiers")
-	in.require("CiphertextBlob")
+	in.refuse("Recipient")
 	ciphertext, ec := ciphertext(in), in.pairs("EncryptionContext")
 	options := option(option(nil, in, "KeyId", kms.WithKey), in, "EncryptionAlgorithm", withAlgorithm)
 	return func(ctx context.Context, c *kms.Client) (object, error) {
@@ -51,8 +54,7 @@ func decrypt(in *input) call {
 }
 
 func reEncrypt(in *input) call {
-	in.refuse("DryRunModifiers")
-	in.require("CiphertextBlob", "DestinationKeyId")
+	in.require("DestinationKeyId")
 	ciphertext, destination := ciphertext(in), in.text("DestinationKeyId")
 	how := kms.ReEncryptInput{
 		SourceKey:                    in.filled("SourceKeyId"),

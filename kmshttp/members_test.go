@@ -396,6 +396,10 @@ func TestRefusedMembers(t *testing.T) {
 		}
 	})
 	w := newWorld(t)
+	without := request{"DryRun": true, "DryRunModifiers": []string{"IGNORE_CIPHERTEXT"}, "KeyId": "alias/a", "SourceKeyId": "alias/a", "DestinationKeyId": "alias/b"}
+	for _, op := range []string{"Decrypt", "ReEncrypt"} { // what it takes to authorize them without a ciphertext
+		w.post(op, without).refused(t, op, kms.ErrUnsupportedOperation, "DryRunModifiers is not supported.")
+	}
 	for _, origin := range []string{"EXTERNAL", "AWS_CLOUDHSM", "EXTERNAL_KEY_STORE"} {
 		w.post("CreateKey", request{"Origin": origin}).refused(t, origin, kms.ErrUnsupportedOperation, "Origin is not supported.")
 	}

@@ -159,9 +159,6 @@ func (s *StaticCredentials) Format(f fmt.State, _ rune) {
 // LogValue implements [slog.LogValuer] with the same text.
 func (s *StaticCredentials) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(s)) }
 
-// errCredential is returned by the Marshal methods of a Credential.
-var errCredential = errors.New("kmshttp: a credential is never encoded")
-
 // Format implements [fmt.Formatter]: whatever the verb, it prints whose the credential is. Package fmt does not ask it where the credential is in an unexported field.
 func (c Credential) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "credential of "+c.Caller.String())
@@ -170,8 +167,7 @@ func (c Credential) Format(f fmt.State, _ rune) {
 // LogValue implements [slog.LogValuer] with the same text.
 func (c Credential) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c)) }
 
-// MarshalText refuses.
-func (Credential) MarshalText() ([]byte, error) { return nil, errCredential }
-
-// MarshalBinary refuses.
-func (Credential) MarshalBinary() ([]byte, error) { return nil, errCredential }
+// MarshalText refuses, and with it the encoders of JSON and XML.
+func (Credential) MarshalText() ([]byte, error) {
+	return nil, errors.New("kmshttp: a credential is never encoded")
+}

@@ -11,7 +11,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"math/big"
 	"net/http"
 	"net/url"
@@ -127,9 +126,7 @@ func TestServeTLS(t *testing.T) {
 		t.Errorf("%v", s.events("trail"))
 	}
 	s.write("server.key", "x")
-	if code := run(t.Context(), []string{"serve", "--store", "memory", "--credentials", s.path("keys.json"), "--tls-cert", s.path("server.pem"), "--tls-key", s.path("server.key")}, strings.NewReader(""), io.Discard, server.errs); code != failed {
-		t.Errorf("a pair that is none: %d", code)
-	}
+	serveRefuses(t, "--tls-cert and --tls-key: tls: failed to find any PEM data", "--store", "memory", "--credentials", s.path("keys.json"), "--tls-cert", s.path("server.pem"), "--tls-key", s.path("server.key"))
 }
 
 // TestServeClientCertificates: a client is the one ARN of its certificate, which an authority of the server has signed.

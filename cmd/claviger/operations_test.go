@@ -14,7 +14,7 @@ import (
 // must stand for one and the same throughout.
 func TestOperationsPage(t *testing.T) {
 	t.Parallel()
-	for _, tool := range []string{"sh", "perl", "go"} {
+	for _, tool := range []string{"sh", "perl", "curl", "go"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Fatal(err) // scripts/test installs what is missing
 		}
@@ -65,8 +65,8 @@ func transcript(page string) (commands, shown []string) {
 	return commands, shown
 }
 
-// ids of keys with the totals that count them, of domain keys, and of rings.
-var ids = regexp.MustCompile(`\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\btotal/[0-9a-f]{2}\b|\b[0-9a-f]{32}\b|\b[0-9a-f]{16}\b`)
+// ids of keys with the totals that count them, of domain keys, and of rings; and addresses, whose ports differ as they do.
+var ids = regexp.MustCompile(`\b127\.0\.0\.1:[1-9][0-9]*\b|\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\btotal/[0-9a-f]{2}\b|\b[0-9a-f]{32}\b|\b[0-9a-f]{16}\b`)
 
 // unnamed returns a text with ids numbered in the order in which they were first seen.
 func unnamed(text string, seen map[string]string) string {

@@ -124,6 +124,9 @@ func (r *openRing) Close() error {
 	return errors.Join(errs...)
 }
 
+// A missingStore is the error for a store that is not there.
+type missingStore struct{ error }
+
 // openStore opens a store, which must exist unless it is to be made.
 func openStore(spec string, access access) (keystore.Store, error) {
 	driver, rest, _ := strings.Cut(spec, ":")
@@ -131,7 +134,11 @@ func openStore(spec string, access access) (keystore.Store, error) {
 	case "":
 		return nil, errors.New("--store: want a store, such as bolt:FILE")
 	case "bolt":
-		if _, err := os.Stat(rest); err != nil && !(access == making && errors.Is(err, os.ErrNotExist)) { // bolt.Open would make it
+		switch _, err := os.Stat(rest); {
+		case err == nil || access == making: // bolt.Open makes it
+		case errors.Is(err, os.ErrNotExist):
+			return nil, fmt.Errorf("--store: %w", missingStore{err})
+		default:
 			return nil, fmt.Errorf("--store: %w", err)
 		}
 		store, err := bolt.Open(rest, &bolt.Options{ReadOnly: access == reading})

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 
@@ -115,6 +114,8 @@ func (f *serveFlags) check(flags *pflag.FlagSet) error {
 		return errors.New("--listen: want ADDRESS:PORT")
 	case given("region") && len(f.regions) == 0 || slices.Contains(f.regions, ""):
 		return errors.New("--region: want a Region")
+	case len(slices.Compact(slices.Sorted(slices.Values(f.regions)))) < len(f.regions):
+		return errors.New("--region: a Region has one ring")
 	case f.dev && len(forServers) > 0:
 		return fmt.Errorf("--dev is for tests, and takes no %s", strings.Join(forServers, ", "))
 	case f.dev && !isLoopback(host):
@@ -233,8 +234,12 @@ func (f *serveFlags) open(c *cobra.Command, s *service) (err error) {
 		}
 		s.trail = &trail
 	}
-	if s.out = c.OutOrStdout(); f.dev {
+	s.out = c.OutOrStdout()
+	switch {
+	case f.dev:
 		s.log.Warn("for tests only: nothing is kept, and anybody on this machine may use the access key test")
+	case f.audit == "":
+		s.log.Warn("nothing is recorded: there is no --audit")
 	}
 	return nil
 }
@@ -291,10 +296,12 @@ func (f *serveFlags) openRings(c *cobra.Command, s *service, cfg kms.Config) (er
 		} else {
 			place := ringPlace{strings.ReplaceAll(f.store, regionMark, region), strings.ReplaceAll(f.anchor, regionMark, region)}
 			ring, err = place.open(c.Context(), cfg, writing)
-			if isNone := errors.Is(err, kms.ErrNoRing) || errors.Is(err, os.ErrNotExist); isNone && f.create {
+			_, isMissing := errors.AsType[missingStore](err)
+			switch isNone := isMissing || errors.Is(err, kms.ErrNoRing); {
+			case isNone && f.create:
 				ring, err = place.open(c.Context(), cfg, making)
 				made = true
-			} else if isNone {
+			case isNone:
 				err = fmt.Errorf("%w\na ring is made with --create only", err)
 			}
 		}

@@ -95,6 +95,19 @@ func serve(t testing.TB, args ...string) server {
 	return s
 }
 
+// serveRefuses runs the command, which must fail with a text. It repeats no canary, and speaks of --create where it would help only.
+func serveRefuses(t testing.TB, want string, args ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // should it serve
+	defer cancel()
+	var out, errs bytes.Buffer
+	code := run(ctx, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...), strings.NewReader(""), &out, &errs)
+	if code != failed || out.Len() > 0 || !strings.Contains(errs.String(), want) || strings.Contains(errs.String(), canary) ||
+		strings.Contains(errs.String(), "--create only") != strings.Contains(want, "--create only") {
+		t.Errorf("%q: %d %s%s, want %s", args, code, &out, &errs, want)
+	}
+}
+
 func (s server) as(id, secret string) client { return client{url: s.url, id: id, secret: secret} }
 
 func (s server) test() client { return s.as("test", "test") }
@@ -225,7 +238,8 @@ func TestServeFlags(t *testing.T) {
 		{[]string{"--dev", "--region", ""}, "--region: want a Region"},
 		{[]string{"--dev", "--region", "local,"}, "--region: want a Region"},
 		{[]string{"--dev", "--region", "Not/One"}, "Config.Region"},
-		{[]string{"--dev", "--region", "local,local"}, "two of Region local"},
+		{[]string{"--dev", "--region", "local,local"}, "--region: a Region has one ring"},
+		{ring("--region", "eu-central-1"), "--region: a Region has one ring"},
 		{[]string{"--dev", "--account", canary}, "Config.AccountID: want twelve digits"},
 		{[]string{"--dev", "--dev-credential", canary}, "--dev-credential: want ID:SECRET or ID:SECRET:ARN"},
 		{[]string{"--dev", "--dev-credential", "x:"}, "--dev-credential: want ID:SECRET or ID:SECRET:ARN"},
@@ -264,23 +278,18 @@ func TestServeFlags(t *testing.T) {
 		{ring(), ".db: no such file or directory\nclaviger: a ring is made with --create only\n"},
 		{ring("--create", "--store", "bolt:"+s.path("none/{region}.db")), "none/eu-central-1.db"},
 		{ring("--create", "--store", "bolt:"+s.path("pass.txt")), "never was a store"},
-		{ring("--create", "--anchor", s.path("none")), "--anchor: anchor: open "},
+		{ring("--create", "--anchor", s.path("none")), "--anchor: anchor: open " + s.path("none") + ": "},
+		{ring("--anchor", s.path("none")), "--anchor: anchor: open " + s.path("none") + ": "},
 		{ring("--create", "--passphrase-file", s.path("pass.txt")), "want one root key"},
 		{ring("--create", "--ring-id", "00112233445566778899aabbccddeeff"), "the store is empty"},
 		{[]string{"--credentials", s.path("keys.json"), "--key-file", s.path("root.key"), "--store", "bolt:" + s.path("x.db"), "--create"}, "--create: want --account and --region too"},
 		{ring("--ring-id", "us-east-1=x"), "--ring-id: of a Region that is none of --region"},
 		{ring("--ring-id", "x", "--region", "local"), "--ring-id: with several Regions want REGION=ID"},
 		{ring("--ring-id", "x,y"), "--ring-id: a ring has one id"},
-		{ring("--ring-id", "x"), "no such file"},
+		{ring("--ring-id", "x"), "made with --create only"},
 	} {
 		ok(t, os.RemoveAll(s.path("eu-central-1.db")))
-		var out, errs bytes.Buffer
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // should it serve
-		code := run(ctx, append([]string{"serve", "--listen", "127.0.0.1:0"}, tc.args...), strings.NewReader(""), &out, &errs)
-		cancel()
-		if code != failed || out.Len() > 0 || !strings.Contains(errs.String(), tc.want) || strings.Contains(errs.String(), canary) {
-			t.Errorf("%q: %d %s%s, want %s", tc.args, code, &out, &errs, tc.want)
-		}
+		serveRefuses(t, tc.want, tc.args...)
 	}
 	if names := must(filepath.Glob(s.path("trail*")))(t); len(names) > 0 {
 		t.Errorf("%q was made", names)
@@ -291,13 +300,7 @@ func TestServeFlags(t *testing.T) {
 func TestServeStores(t *testing.T) {
 	t.Parallel()
 	s := newServed(t)
-	refused := func(want string, args ...string) {
-		t.Helper()
-		var out, errs bytes.Buffer
-		if code := run(t.Context(), append([]string{"serve", "--listen", "127.0.0.1:0"}, args...), strings.NewReader(""), &out, &errs); code != failed || out.Len() > 0 || !strings.Contains(errs.String(), want) {
-			t.Errorf("%q: %d %s%s, want %s", args, code, &out, &errs, want)
-		}
-	}
+	refused := func(want string, args ...string) { t.Helper(); serveRefuses(t, want, args...) }
 	refused("made with --create only", s.flags("eu-central-1")...)
 	if _, err := os.Stat(s.path("eu-central-1.db")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a store was made: %v", err)
@@ -334,11 +337,14 @@ func TestServeStores(t *testing.T) {
 	}
 	var ids []string
 	for _, region := range []string{"eu-central-1", "us-east-1"} {
-		opening := []string{"--store", "bolt:" + region + ".db", "--key-file", "root.key"}
-		s.write("spare.key", s.read("root.key")) // which runs of the command look for
-		s.write("next.key", s.read("root.key"))
-		s.want(s.run(append([]string{"check"}, opening...)...), 0, "problems 0", "")
-		id, _, _ := strings.Cut(strings.TrimPrefix(s.run(append([]string{"id"}, opening...)...).out, "ring "), "\n")
+		var out, errs bytes.Buffer
+		for _, command := range []string{"check", "id"} {
+			if code := run(t.Context(), []string{command, "--store", "bolt:" + s.path(region+".db"), "--key-file", s.path("root.key")}, strings.NewReader(""), &out, &errs); code != done {
+				t.Fatalf("%s: %d %s%s", command, code, &out, &errs)
+			}
+		}
+		_, id, _ := strings.Cut(out.String(), "\nring ")
+		id, _, _ = strings.Cut(id, "\n")
 		ids = append(ids, region+"="+id)
 	}
 	must(anchor.Create(s.path("us-east-1.anchor")))(t)
@@ -468,12 +474,7 @@ func TestServeBehindProxy(t *testing.T) {
 	}
 }
 
-// fromListener hands out connections that come from anywhere.
-type fromListener struct {
-	net.Listener
-	from []string
-}
-
+// A fromConn is a connection that comes from anywhere.
 type fromConn struct {
 	net.Conn
 	from   string
@@ -653,7 +654,7 @@ func TestServiceMaintains(t *testing.T) {
 		ring := must(kms.Open(t.Context(), kms.Config{Store: store, Root: root}))(t)
 		defer ring.Close()
 		key := must(ring.CreateKey(t.Context(), kms.CreateKeyInput{}))(t)
-		ok(t, ring.EnableKeyRotation(t.Context(), key.KeyID, 90))
+		ok(t, ring.EnableKeyRotation(t.Context(), key.KeyID, 90*kms.Day))
 		log := new(output)
 		s := &service{log: slog.New(slog.NewTextHandler(log, nil)), rings: []*openRing{{Keyring: ring}}}
 		ctx, cancel := context.WithTimeout(t.Context(), 92*kms.Day)
@@ -765,4 +766,7 @@ func TestServeIdentities(t *testing.T) {
 	server.as("alice", secretCanary+"alice").wants(t, "", "ListKeys", "{}")
 	server.as("alice", secretCanary+"alice").wants(t, "AccessDeniedException", "CreateKey", "{}")
 	server.as("bob", secretCanary+"bob").wants(t, "AccessDeniedException", "ListKeys", "{}")
+	if !strings.Contains(server.errs.String(), "nothing is recorded") {
+		t.Error(server.errs)
+	}
 }

@@ -23,7 +23,7 @@ import (
 const (
 	drainTime      = 10 * time.Second // that requests may take when the service ends
 	auditTime      = 10 * time.Second // that the recording of an event may take
-	reloadInterval = 5 * time.Second
+	reloadInterval = 2 * time.Second
 	maintainPeriod = 5 * time.Minute
 	standardOutput = "-"
 )

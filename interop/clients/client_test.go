@@ -63,6 +63,15 @@ var errUnpaged = errors.New("the library has no paginator for it")
 // Members are those of an input, or of an output: there, blobs are base64.
 type members map[string]any
 
+// plain is m as JSON has it.
+func (m members) plain() (plain members) {
+	text, err := json.Marshal(m)
+	if err != nil || json.Unmarshal(text, &plain) != nil {
+		return nil
+	}
+	return plain
+}
+
 // at is a structure, text a string, and blob the bytes of a blob. They are zero if the member is not there.
 func (m members) at(name string) members {
 	inner, _ := m[name].(map[string]any)

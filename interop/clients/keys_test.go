@@ -2,6 +2,7 @@ package clients
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -60,8 +61,11 @@ func (x *walk) lifetime() {
 	if was, is := old.text("KeyMaterialId"), now.text("KeyMaterialId"); len(was) != 64 || len(is) != 64 || was == is {
 		x.Errorf("the material was %s and is %s", was, is)
 	}
-	moved := x.do("ReEncrypt", members{"CiphertextBlob": first.blob("CiphertextBlob"), "SourceEncryptionContext": context, "DestinationKeyId": alias,
-		"DestinationEncryptionContext": members{"tenant": "44"}})
+	if all := x.able("ListKeyRotations", members{"KeyId": arn, "IncludeKeyMaterial": "ALL_KEY_MATERIAL"}).list("Rotations"); len(all) != 2 {
+		x.Errorf("materials are %v", all)
+	}
+	moved := x.do("ReEncrypt", members{"CiphertextBlob": first.blob("CiphertextBlob"), "SourceKeyId": arn, "SourceEncryptionContext": context, "SourceEncryptionAlgorithm": "SYMMETRIC_DEFAULT",
+		"DestinationKeyId": alias, "DestinationEncryptionContext": members{"tenant": "44"}, "DestinationEncryptionAlgorithm": "SYMMETRIC_DEFAULT"})
 	x.has(moved, members{"KeyId": arn, "SourceKeyId": arn, "SourceEncryptionAlgorithm": "SYMMETRIC_DEFAULT", "DestinationEncryptionAlgorithm": "SYMMETRIC_DEFAULT"})
 	x.has(x.decrypts(x.other, moved.blob("CiphertextBlob"), members{"tenant": "44"}, plaintext), members{"KeyMaterialId": now.text("KeyMaterialId")})
 
@@ -116,10 +120,11 @@ func (x *walk) decrypts(c client, ciphertext []byte, context members, want []byt
 
 // documents are what is written on a key: its description, tags and policy.
 func (x *walk) documents() {
-	arn := x.create(members{"Description": "a", "Tags": []members{{"TagKey": "team", "TagValue": "orders"}}})
+	arn := x.create(members{"Description": "a", "CustomerMasterKeySpec": "SYMMETRIC_DEFAULT", "KeyUsage": "ENCRYPT_DECRYPT", "Origin": "AWS_KMS", "MultiRegion": false, "Tags": []members{{"TagKey": "team", "TagValue": "orders"}}})
 	x.do("UpdateKeyDescription", members{"KeyId": arn, "Description": "Schlüssel <&>"})
 	x.has(x.there("DescribeKey", members{"KeyId": arn}).at("KeyMetadata"), members{"Description": "Schlüssel <&>"})
 
+	x.wantTags(arn, "team=orders")
 	x.do("TagResource", members{"KeyId": arn, "Tags": []members{{"TagKey": "team", "TagValue": "billing"}, {"TagKey": "stage", "TagValue": ""}}})
 	x.wantTags(arn, "stage=", "team=billing")
 	x.do("UntagResource", members{"KeyId": arn, "TagKeys": []string{"stage", "none"}})
@@ -143,6 +148,18 @@ func (x *walk) documents() {
 	encrypt["EncryptionContext"] = members{"tenant": "43"}
 	x.isRefused(worker(x.region), "AccessDeniedException", "Encrypt", encrypt)
 	x.refused("MalformedPolicyDocumentException", "PutKeyPolicy", members{"KeyId": arn, "PolicyName": "default", "Policy": `{"Version": "2012-10-17"`})
+
+	// One that locks its caller out is refused, unless he wants it.
+	lockout := `{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": {"AWS": "` + workerARN + `"}, "Action": "kms:DescribeKey", "Resource": "*"}}`
+	put := members{"KeyId": arn, "PolicyName": "default", "Policy": lockout}
+	x.refused("MalformedPolicyDocumentException", "PutKeyPolicy", put)
+	x.refused("MalformedPolicyDocumentException", "CreateKey", members{"Policy": lockout})
+	put["BypassPolicyLockoutSafetyCheck"] = true
+	x.do("PutKeyPolicy", put)
+	x.refused("AccessDeniedException", "GetKeyPolicy", members{"KeyId": arn, "PolicyName": "default"})
+	locked := x.create(members{"Policy": lockout, "BypassPolicyLockoutSafetyCheck": true})
+	x.refused("AccessDeniedException", "DescribeKey", members{"KeyId": locked})
+	x.succeeds(x.client, worker(x.region), "DescribeKey", members{"KeyId": locked})
 }
 
 func (x *walk) wantTags(arn string, want ...string) {
@@ -194,6 +211,34 @@ func (x *walk) grants() {
 	in["EncryptionContext"] = members{"tenant": "42", "more": "1"}
 	x.succeeds(x.client, who, "Encrypt", in)
 
+	// A service may be the grantee, for one resource.
+	const service = "objectstore.amazonaws.com"
+	constraints := members{"SourceArn": "arn:aws:objectstore:::bucket", "EncryptionContextEquals": members{"tenant": "42"}}
+	for _, retiring := range []members{{"RetiringPrincipal": workerARN}, {"RetiringServicePrincipal": service}} {
+		in := members{"KeyId": arn, "GranteeServicePrincipal": service, "Operations": []string{"Decrypt"}, "Constraints": constraints}
+		maps.Copy(in, retiring)
+		made := x.able("CreateGrant", in)
+		lists := []members{x.able("ListGrants", members{"KeyId": arn, "GranteeServicePrincipal": service})}
+		if retiring["RetiringPrincipal"] != nil {
+			lists = append(lists, x.do("ListRetirableGrants", members{"RetiringPrincipal": workerARN, "Limit": 100}))
+		} else if l := x.able("ListRetirableGrants", members{"RetiringServicePrincipal": service}).list("Grants"); len(l) > 0 { // which only the service itself is shown
+			x.Errorf("the account is shown what a service may retire: %v", l)
+		}
+		for _, list := range lists {
+			i := slices.IndexFunc(list.list("Grants"), func(g members) bool { return g["GrantId"] == made["GrantId"] })
+			if i < 0 {
+				x.Fatalf("grants are %v", list)
+			}
+			x.has(list.list("Grants")[i], members{"GrantId": made["GrantId"], "Operations": []string{"Decrypt"}})
+			if x.client.knows("CreateGrant", "GranteeServicePrincipal") {
+				x.has(list.list("Grants")[i], members{"GranteeServicePrincipal": service, "GranteePrincipal": nil})
+				x.has(list.list("Grants")[i], retiring)
+				x.has(list.list("Grants")[i].at("Constraints"), constraints)
+			}
+		}
+		x.do("RevokeGrant", members{"KeyId": arn, "GrantId": made.text("GrantId")})
+	}
+
 	// The grantee may retire it, and the account revoke it.
 	retirable := x.do("ListRetirableGrants", members{"RetiringPrincipal": workerARN, "Limit": 100}).list("Grants")
 	if !slices.ContainsFunc(retirable, func(g members) bool { return g["GrantId"] == grant["GrantId"] }) {
@@ -206,8 +251,24 @@ func (x *walk) grants() {
 	x.succeeds(x.client, who, "Encrypt", in)
 	x.do("RevokeGrant", members{"KeyId": arn, "GrantId": grant.text("GrantId")})
 	x.isRefused(who, "AccessDeniedException", "Encrypt", in)
+	terms["Name"] = "most"
+	grant = x.do("CreateGrant", terms)
+	x.findsGrant(grant, members{"KeyId": arn, "GrantId": grant.text("GrantId")}, true)
+	x.findsGrant(grant, members{"KeyId": arn, "GranteePrincipal": workerARN}, true)
+	x.findsGrant(grant, members{"KeyId": arn, "GranteePrincipal": workerARN + "2"}, false)
+	x.succeeds(x.client, who, "RetireGrant", members{"KeyId": arn, "GrantId": grant.text("GrantId")})
+	x.isRefused(who, "AccessDeniedException", "Encrypt", in)
 	if l := x.do("ListGrants", members{"KeyId": arn}).list("Grants"); len(l) != 0 {
 		x.Errorf("grants that are left are %v", l)
+	}
+}
+
+// findsGrant requires that a list of grants has the one alone, or none.
+func (x *walk) findsGrant(grant, in members, found bool) {
+	x.Helper()
+	list := x.do("ListGrants", in).list("Grants")
+	if is := len(list) == 1 && list[0]["GrantId"] == grant["GrantId"]; is != found || !found && len(list) > 0 {
+		x.Errorf("grants of %v are %v", in, list)
 	}
 }
 
@@ -234,7 +295,7 @@ func (x *walk) pages() {
 	x.findsPaged("ListGrants", members{"KeyId": arn}, "Grants", "GrantId", grants)
 	x.findsPaged("ListRetirableGrants", members{"RetiringPrincipal": workerARN}, "Grants", "GrantId", grants)
 	x.findsPaged("ListResourceTags", members{"KeyId": arn}, "Tags", "TagKey", tags)
-	x.findsPaged("ListKeyPolicies", members{"KeyId": arn}, "PolicyNames", "", []string{"default"})
+	x.findsPaged("ListKeyPolicies", members{"KeyId": arn}, "PolicyNames", "", []string{"default"}) // there is but one
 	if x.client.knows("ListKeyRotations") {
 		for range 3 {
 			x.able("RotateKeyOnDemand", members{"KeyId": arn})
@@ -252,9 +313,11 @@ func (x *walk) findsPaged(op string, in members, list, name string, want []strin
 		return
 	}
 	check(x, err)
-	x.calls.add(op)
 	var found []string
 	for i, page := range pages {
+		sent := maps.Clone(in)
+		sent["Limit"], sent["Marker"] = 2, i > 0
+		x.calls.add(op, sent, page)
 		var items []string
 		if name == "" {
 			values, _ := page[list].([]any)

@@ -36,6 +36,7 @@ var unknownToOldModels = []string{"Decapsulate", "DeriveSharedSecret", "Encapsul
 var walks = map[string]func(*walk){
 	"lifetime":      (*walk).lifetime,
 	"documents":     (*walk).documents,
+	"flags":         (*walk).flags,
 	"data keys":     (*walk).dataKeys,
 	"signatures":    (*walk).signatures,
 	"macs":          (*walk).macs,
@@ -56,17 +57,19 @@ type walk struct {
 	calls         *calls
 }
 
-// Calls are the operations that a client has called, and how many walks it has done.
+// Calls are what a client has called: the operations, the paths of the members of inputs and outputs, and how many walks it has done.
 type calls struct {
-	mu    sync.Mutex
-	names map[string]bool
-	walks int
+	mu                     sync.Mutex
+	names, inputs, outputs map[string]bool
+	walks                  int
 }
 
-func (c *calls) add(op string) {
+func (c *calls) add(op string, in, out members) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.names[op] = true
+	addValues(c.inputs, op, map[string]any(in.plain()))
+	addValues(c.outputs, op, map[string]any(out))
 }
 
 func (c *calls) walked() {
@@ -100,7 +103,7 @@ var regions = []string{"us-east-1", "eu-central-1", "ap-southeast-2", "sa-east-1
 
 // walkAll takes a client through all walks, which must call every operation but those that the client may not know.
 func walkAll(t *testing.T, c client, mayLack []string) {
-	other, calls := newSDK(), &calls{names: map[string]bool{}}
+	other, calls := newSDK(), &calls{names: map[string]bool{}, inputs: map[string]bool{}, outputs: map[string]bool{}}
 	for i, name := range slices.Sorted(maps.Keys(walks)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -123,6 +126,9 @@ func walkAll(t *testing.T, c client, mayLack []string) {
 			case known && !calls.names[op]:
 				t.Errorf("%s has not called %s", c.name(), op)
 			}
+		}
+		if _, all := c.(*sdk); all {
+			calls.wantModel(t)
 		}
 	})
 }
@@ -148,7 +154,7 @@ func (x *walk) as(c client, who session, op string, in members) (members, error)
 		x.Fatalf("%s by %s: %v", op, c.name(), err)
 	}
 	if c == x.client {
-		x.calls.add(op)
+		x.calls.add(op, in, out)
 	}
 	return out, err
 }

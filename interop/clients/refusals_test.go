@@ -1,6 +1,10 @@
 package clients
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // generic are the exceptions that the service's model does not have: libraries have no class of their own for them.
 var generic = map[string]bool{"AccessDeniedException": true, "ValidationException": true, "InvalidSignatureException": true, "UnrecognizedClientException": true}
@@ -43,16 +47,33 @@ func (x *walk) refusals() {
 	} {
 		x.refused(r.code, r.op, r.in)
 	}
-	// A dry run never succeeds, and tells otherwise what the call would tell.
+	// What a member asks for that is not offered is not left out without a word.
+	enclave := members{"AttestationDocument": []byte("document"), "KeyEncryptionAlgorithm": "RSAES_OAEP_SHA_256"}
 	for _, r := range []struct {
-		who  session
-		code string
-		key  string
-	}{{root(x.region), "DryRunOperationException", arn}, {root(x.region), "NotFoundException", someKey}, {root(x.region), "InvalidKeyUsageException", signing}, {worker(x.region), "AccessDeniedException", arn}} {
-		in := members{"KeyId": r.key, "Plaintext": plaintext, "DryRun": true}
-		if x.client.knows("Encrypt", "DryRun") {
-			x.isRefused(r.who, r.code, "Encrypt", in)
+		op, name string
+		asked    any
+		in       members
+	}{
+		{"CreateKey", "CustomKeyStoreId", "cks-1234567890abcdef0", members{}},
+		{"CreateKey", "XksKeyId", "1", members{}},
+		{"GenerateRandom", "CustomKeyStoreId", "cks-1234567890abcdef0", members{"NumberOfBytes": 1}},
+		{"GenerateRandom", "Recipient", enclave, members{"NumberOfBytes": 1}},
+		{"GenerateDataKey", "Recipient", enclave, members{"KeyId": arn, "KeySpec": "AES_256"}},
+		{"GenerateDataKeyPair", "Recipient", enclave, members{"KeyId": arn, "KeyPairSpec": "RSA_2048"}},
+		{"Decrypt", "Recipient", enclave, members{"CiphertextBlob": other}},
+		{"Decrypt", "DryRunModifiers", []string{"IGNORE_CIPHERTEXT"}, members{"KeyId": arn, "DryRun": true}},
+		{"ReEncrypt", "DryRunModifiers", []string{"IGNORE_CIPHERTEXT"}, members{"SourceKeyId": arn, "DestinationKeyId": arn, "DryRun": true}},
+		{"DeriveSharedSecret", "Recipient", enclave, members{"KeyId": arn, "KeyAgreementAlgorithm": "ECDH", "PublicKey": []byte("key")}},
+	} {
+		if r.in[r.name] = r.asked; x.client.knows(r.op, slices.Collect(maps.Keys(r.in))...) {
+			x.refused("UnsupportedOperationException", r.op, r.in)
 		}
+	}
+	// A dry run tells what the call would tell.
+	if x.client.knows("Encrypt", "DryRun") {
+		x.refused("NotFoundException", "Encrypt", members{"KeyId": someKey, "Plaintext": plaintext, "DryRun": true})
+		x.refused("InvalidKeyUsageException", "Encrypt", members{"KeyId": signing, "Plaintext": plaintext, "DryRun": true})
+		x.isRefused(worker(x.region), "AccessDeniedException", "Encrypt", members{"KeyId": arn, "Plaintext": plaintext, "DryRun": true})
 	}
 	x.isRefused(worker(x.region), "AccessDeniedException", "DescribeKey", members{"KeyId": arn})
 	x.isRefused(worker(x.region), "AccessDeniedException", "CreateKey", members{})
@@ -67,4 +88,60 @@ func (x *walk) notOffered() {
 			x.refused("UnsupportedOperationException", op, in)
 		}
 	}
+}
+
+// flags are what every operation has that takes grant tokens, or can be tried: a token that there is not is refused, and what would succeed is not done.
+func (x *walk) flags() {
+	arn, message := x.create(members{}), []byte("x")
+	mac := x.there("CreateKey", members{"KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC"}).at("KeyMetadata").text("Arn")
+	signing := x.there("CreateKey", members{"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY"}).at("KeyMetadata").text("Arn")
+	agreeing := x.there("CreateKey", members{"KeySpec": "ECC_NIST_P256", "KeyUsage": "KEY_AGREEMENT"}).at("KeyMetadata").text("Arn")
+	hiding := x.there("CreateKey", members{"KeySpec": "ML_KEM_512", "KeyUsage": "ENCAPSULATE_DECAPSULATE"}).at("KeyMetadata").text("Arn")
+	terms := members{"KeyId": arn, "GranteePrincipal": workerARN, "Operations": []string{"Encrypt"}}
+	grant := x.there("CreateGrant", terms)
+	macs := members{"KeyId": mac, "Message": message, "MacAlgorithm": "HMAC_SHA_256"}
+	verifyMac := maps.Clone(macs)
+	verifyMac["Mac"] = x.there("GenerateMac", macs).blob("Mac")
+	sign := members{"KeyId": signing, "Message": message, "SigningAlgorithm": "ECDSA_SHA_256"}
+	verify := maps.Clone(sign)
+	verify["Signature"] = x.there("Sign", sign).blob("Signature")
+	encapsulate := members{"KeyId": hiding, "EncapsulationAlgorithm": "ML_KEM"}
+	decapsulate := maps.Clone(encapsulate)
+	decapsulate["SharedSecretCiphertextBlob"] = x.there("Encapsulate", encapsulate).blob("SharedSecretCiphertextBlob")
+	ciphertext := x.there("Encrypt", members{"KeyId": arn, "Plaintext": message}).blob("CiphertextBlob")
+	for op, in := range map[string]members{
+		"Encrypt":                             {"KeyId": arn, "Plaintext": message},
+		"Decrypt":                             {"CiphertextBlob": ciphertext},
+		"ReEncrypt":                           {"CiphertextBlob": ciphertext, "DestinationKeyId": arn},
+		"GenerateDataKey":                     {"KeyId": arn, "KeySpec": "AES_256"},
+		"GenerateDataKeyWithoutPlaintext":     {"KeyId": arn, "KeySpec": "AES_256"},
+		"GenerateDataKeyPair":                 {"KeyId": arn, "KeyPairSpec": "ECC_NIST_P256"},
+		"GenerateDataKeyPairWithoutPlaintext": {"KeyId": arn, "KeyPairSpec": "ECC_NIST_P256"},
+		"GenerateMac":                         macs,
+		"VerifyMac":                           verifyMac,
+		"Sign":                                sign,
+		"Verify":                              verify,
+		"DeriveSharedSecret":                  {"KeyId": agreeing, "KeyAgreementAlgorithm": "ECDH", "PublicKey": x.there("GetPublicKey", members{"KeyId": agreeing}).blob("PublicKey")},
+		"Encapsulate":                         encapsulate,
+		"Decapsulate":                         decapsulate,
+		"GetPublicKey":                        {"KeyId": signing},
+		"DescribeKey":                         {"KeyId": arn},
+		"CreateGrant":                         terms,
+		"RetireGrant":                         {"KeyId": arn, "GrantId": grant.text("GrantId")},
+		"RevokeGrant":                         {"KeyId": arn, "GrantId": grant.text("GrantId")},
+	} {
+		for flag, refusal := range map[string]struct {
+			value any
+			code  string
+		}{
+			"DryRun":      {true, "DryRunOperationException"},
+			"GrantTokens": {[]string{"no token"}, "InvalidGrantTokenException"},
+		} {
+			if flagged := maps.Clone(in); x.client.knows(op, flag) && x.other.knows(op, flag) {
+				flagged[flag] = refusal.value
+				x.refused(refusal.code, op, flagged)
+			}
+		}
+	}
+	x.findsGrant(grant, members{"KeyId": arn}, true) // none more, none less
 }

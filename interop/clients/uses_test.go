@@ -72,6 +72,7 @@ func (x *walk) publicKey(spec, usage, algorithms string, want ...string) (arn st
 	// A library shows no members that are newer than it.
 	x.has(x.there("GetPublicKey", members{"KeyId": arn}), members{"PublicKey": out["PublicKey"], algorithms: want})
 	x.has(x.there("DescribeKey", members{"KeyId": arn}).at("KeyMetadata"), members{"KeySpec": spec, "KeyUsage": usage, algorithms: want})
+	x.has(x.do("DescribeKey", members{"KeyId": arn}).at("KeyMetadata"), members{"KeySpec": spec, "KeyUsage": usage})
 	return arn, out.blob("PublicKey")
 }
 
@@ -161,6 +162,7 @@ func pointOf(t testing.TB, der []byte) []byte {
 // macs are verified by the service alone, since the key does not leave it.
 func (x *walk) macs() {
 	arn := x.create(members{"KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC"})
+	x.has(x.do("DescribeKey", members{"KeyId": arn}).at("KeyMetadata"), members{"KeySpec": "HMAC_256", "MacAlgorithms": []string{"HMAC_SHA_256"}})
 	in := members{"KeyId": arn, "Message": []byte("order 4242"), "MacAlgorithm": "HMAC_SHA_256"}
 	out := x.do("GenerateMac", in)
 	x.has(out, members{"KeyId": arn, "MacAlgorithm": "HMAC_SHA_256"})

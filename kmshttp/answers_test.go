@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -289,4 +290,77 @@ func TestCryptography(t *testing.T) {
 	keys := w.post("GetPublicKey", request{"KeyId": w.agreeing()})
 	same(t, "GetPublicKey", keys.m, map[string]any{"KeyId": w.agreeing(), "PublicKey": keys.m["PublicKey"], "KeySpec": "ECC_NIST_P256", "CustomerMasterKeySpec": "ECC_NIST_P256", "KeyUsage": "KEY_AGREEMENT",
 		"KeyAgreementAlgorithms": []string{"ECDH"}})
+}
+
+// TestWhatIsAsked: members that ask for something have it.
+func TestWhatIsAsked(t *testing.T) {
+	w := newWorld(t)
+	key := w.symmetric()
+	lockout := strings.Replace(policy(200), `"Principal":"*"`, `"Principal":{"AWS":"`+grantee+`"}`, 1)
+	w.do("CreateKey", request{"Policy": lockout, "BypassPolicyLockoutSafetyCheck": true})
+	for _, name := range []string{"one", "two"} {
+		w.do("CreateGrant", request{"KeyId": key, "Operations": []string{"Decrypt"}, "GranteePrincipal": "arn:aws:iam::111122223333:role/" + name, "RetiringPrincipal": "arn:aws:iam::111122223333:user/" + name})
+	}
+	w.do("CreateGrant", request{"KeyId": key, "Operations": []string{"Decrypt"}, "GranteeServicePrincipal": service, "RetiringServicePrincipal": service, "Constraints": request{"SourceArn": source}})
+	grants := func(operation string, r request) (who []any) {
+		t.Helper()
+		for _, g := range entries(t, w.post(operation, r), "Grants") {
+			who = append(who, g["GranteePrincipal"])
+		}
+		return who
+	}
+	all := entries(t, w.post("ListGrants", request{"KeyId": key}), "Grants")
+	if len(all) != 3 {
+		t.Fatalf("%v", all)
+	}
+	for _, g := range all {
+		if got := entries(t, w.post("ListGrants", request{"KeyId": key, "GrantId": g["GrantId"]}), "Grants"); len(got) != 1 || got[0]["GrantId"] != g["GrantId"] {
+			t.Errorf("%v, want %v", got, g)
+		}
+	}
+	const two = "arn:aws:iam::111122223333:role/two"
+	for what, got := range map[string][]any{
+		"ListGrants of a grantee":          grants("ListGrants", request{"KeyId": key, "GranteePrincipal": two}),
+		"ListRetirableGrants of a retirer": grants("ListRetirableGrants", request{"RetiringPrincipal": "arn:aws:iam::111122223333:user/two"}),
+	} {
+		if !slices.Equal(got, []any{two}) {
+			t.Errorf("%s: %v", what, got)
+		}
+	}
+	if got := grants("ListGrants", request{"KeyId": key, "GranteeServicePrincipal": service}); !slices.Equal(got, []any{nil}) {
+		t.Errorf("ListGrants of a service: %v", got)
+	}
+	if got := entries(t, post(t, w.wire.As(kms.Service(service)), "ListRetirableGrants", request{"RetiringServicePrincipal": service}.String()), "Grants"); len(got) != 1 {
+		t.Errorf("ListRetirableGrants of a service: %v", got)
+	}
+	w.do("RetireGrant", request{"KeyId": key, "GrantId": all[0]["GrantId"]})
+	if got := entries(t, w.post("ListGrants", request{"KeyId": key}), "Grants"); len(got) != 2 || slices.ContainsFunc(got, func(g map[string]any) bool { return g["GrantId"] == all[0]["GrantId"] }) {
+		t.Errorf("%v", got)
+	}
+	w.alias()
+	w.do("CreateAlias", request{"AliasName": "alias/other", "TargetKeyId": w.other()})
+	w.do("UpdateAlias", request{"AliasName": "alias/world", "TargetKeyId": w.other()})
+	if got := entries(t, w.post("ListAliases", request{"KeyId": key}), "Aliases"); len(got) != 0 {
+		t.Errorf("%v", got)
+	}
+	if got := entries(t, w.post("ListAliases", request{"KeyId": w.other()}), "Aliases"); len(got) != 2 {
+		t.Errorf("%v", got)
+	}
+	w.do("UpdateKeyDescription", request{"KeyId": key, "Description": "new"})
+	w.do("DisableKey", request{"KeyId": key})
+	if m := inside(t, w.post("DescribeKey", request{"KeyId": key}), "KeyMetadata"); m["Description"] != "new" || m["Enabled"] != false {
+		t.Errorf("%v", m)
+	}
+	w.do("EnableKey", request{"KeyId": key})
+	rsa := w.key("RSA key", kms.RSA2048, kms.EncryptDecrypt)
+	const oaep = "RSAES_OAEP_SHA_256"
+	sealed := w.post("Encrypt", request{"KeyId": rsa, "Plaintext": []byte(secretMessage), "EncryptionAlgorithm": oaep})
+	same(t, "Decrypt", w.post("Decrypt", request{"KeyId": rsa, "CiphertextBlob": sealed.m["CiphertextBlob"], "EncryptionAlgorithm": oaep}).m,
+		map[string]any{"KeyId": rsa, "Plaintext": []byte(secretMessage), "EncryptionAlgorithm": oaep})
+	moved := w.post("ReEncrypt", request{"CiphertextBlob": sealed.m["CiphertextBlob"], "SourceKeyId": rsa, "SourceEncryptionAlgorithm": oaep, "DestinationKeyId": rsa, "DestinationEncryptionAlgorithm": oaep})
+	same(t, "ReEncrypt", moved.m, map[string]any{"CiphertextBlob": moved.m["CiphertextBlob"], "KeyId": rsa, "SourceKeyId": rsa, "SourceEncryptionAlgorithm": oaep, "DestinationEncryptionAlgorithm": oaep})
+	w.do("PutKeyPolicy", request{"KeyId": key, "Policy": lockout, "PolicyName": "default", "BypassPolicyLockoutSafetyCheck": true})
+	if a := w.post("DescribeKey", request{"KeyId": key}); a.code() != kms.ErrAccessDenied {
+		t.Errorf("%s", a.body)
+	}
 }

@@ -160,7 +160,11 @@ func TestDryRun(t *testing.T) {
 		w := newWorld(t)
 		least := op.least(w)
 		stored, told := w.keys(), len(w.Trail.Events())
-		a := w.post(op.name, least.with("DryRun", true))
+		value := any(true)
+		if !op.takes("DryRun") {
+			value = "which is no truth"
+		}
+		a := w.post(op.name, least.with("DryRun", value))
 		events := w.Trail.Events()[told:]
 		if !op.takes("DryRun") {
 			if a.status != http.StatusOK {
@@ -204,8 +208,11 @@ func TestGrantTokens(t *testing.T) {
 		least := op.least(w)
 		good := slices.Repeat([]string{w.grant().GrantToken}, 11)
 		if !op.takes("GrantTokens") {
-			if a := w.post(op.name, least.with("GrantTokens", eleven)); a.status != http.StatusOK {
-				t.Errorf("%s: %d %s", op.name, a.status, a.body)
+			for _, value := range []any{eleven, 1} {
+				w := newWorld(t)
+				if a := w.post(op.name, op.least(w).with("GrantTokens", value)); a.status != http.StatusOK {
+					t.Errorf("%s: %d %s", op.name, a.status, a.body)
+				}
 			}
 			continue
 		}

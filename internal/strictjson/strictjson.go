@@ -6,6 +6,7 @@
 package strictjson
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -167,7 +168,8 @@ func (r *reader) object(depth int) (Value, *Error) {
 		r.pos++
 		return v, nil
 	}
-	seen := map[string]bool{}
+	v.Members = make([]Member, 0, fewMembers)
+	var seen names
 	for {
 		if r.peek() != '"' {
 			return Value{}, r.fault(r.pos, "expected a member name in double quotes")
@@ -177,10 +179,9 @@ func (r *reader) object(depth int) (Value, *Error) {
 		if m.Name, err = r.str(); err != nil {
 			return Value{}, err
 		}
-		if seen[m.Name] {
+		if seen.has(m.Name, v.Members) {
 			return Value{}, r.fault(m.Off, "member name appears twice in one object")
 		}
-		seen[m.Name] = true
 		if r.peek() != ':' {
 			return Value{}, r.fault(r.pos, "expected a colon after the member name")
 		}
@@ -199,6 +200,28 @@ func (r *reader) object(depth int) (Value, *Error) {
 			return Value{}, r.fault(r.pos, "expected a comma or the end of the object")
 		}
 	}
+}
+
+// Most objects have few members: there is room for so many at once, and a name is compared with those of all, until they are many.
+const fewMembers, manyMembers = 4, 16
+
+// names are those of an object's members, once they are many.
+type names map[string]bool
+
+// has reports whether one of the members before has the name.
+func (n *names) has(name string, before []Member) bool {
+	if len(before) < manyMembers {
+		return slices.ContainsFunc(before, func(m Member) bool { return m.Name == name })
+	}
+	if *n == nil {
+		*n = names{}
+		for _, m := range before {
+			(*n)[m.Name] = true
+		}
+	}
+	twice := (*n)[name]
+	(*n)[name] = true
+	return twice
 }
 
 func (r *reader) list(depth int) (Value, *Error) {

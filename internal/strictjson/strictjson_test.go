@@ -2,6 +2,7 @@ package strictjson_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -45,6 +46,28 @@ func TestScalars(t *testing.T) {
 		got, err := strictjson.Read(text, plenty)
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%s: %v: %s", text, err, diff)
+		}
+	}
+}
+
+// TestManyMembers: however many members an object has, none has the name of another, and none is lost.
+func TestManyMembers(t *testing.T) {
+	for _, n := range []int{1, 3, 4, 5, 15, 16, 17, 18, 33, 200} {
+		var members []string
+		for i := range n {
+			members = append(members, fmt.Sprintf(`"m%d":%d`, i, i))
+		}
+		v, err := strictjson.Read("{"+strings.Join(members, ",")+"}", plenty)
+		if err != nil || len(v.Members) != n {
+			t.Fatalf("%d members: %d, %v", n, len(v.Members), err)
+		}
+		for i, m := range v.Members {
+			if m.Name != fmt.Sprintf("m%d", i) || m.Value.Text != fmt.Sprint(i) {
+				t.Errorf("%d members: member %d is %+v", n, i, m)
+			}
+			if _, err := strictjson.Read("{"+strings.Join(members, ",")+","+members[i]+"}", plenty); err == nil {
+				t.Errorf("%d members: member %d may stand twice", n, i)
+			}
 		}
 	}
 }

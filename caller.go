@@ -148,17 +148,17 @@ func (c Caller) Err() error {
 
 // with returns c with circumstances that change has changed.
 func (c Caller) with(change func(*circumstances)) Caller {
-	more := c.circumstances()
+	more := *c.circumstances()
 	change(&more)
 	c.more = &more
 	return c
 }
 
-func (c Caller) circumstances() circumstances {
+func (c Caller) circumstances() *circumstances {
 	if c.more == nil {
-		return noCircumstances
+		return &noCircumstances
 	}
-	return *c.more
+	return c.more
 }
 
 // InAccount returns the caller as one of another account, by its twelve digits. Such a caller needs the permission of both accounts, of which its own is in
@@ -346,7 +346,7 @@ type actor struct {
 	address   string   // of the connection; empty if there is none
 	services  []string // aws:PrincipalServiceNamesList; of services only
 	place     uint8    // where permissions are remembered
-	circumstances
+	*circumstances
 }
 
 // actorOf resolves a caller within a ring.
@@ -416,5 +416,7 @@ func (id *actor) same(other *actor) bool {
 // uniqueID returns an id of IAM's form that is always the same for an ARN.
 func uniqueID(prefix, arn string) string {
 	sum := sha256.Sum256([]byte(arn))
-	return prefix + base32.StdEncoding.EncodeToString(sum[:])[:17]
+	var text [(sha256.Size + 4) / 5 * 8]byte
+	base32.StdEncoding.Encode(text[:], sum[:])
+	return prefix + string(text[:17])
 }

@@ -94,6 +94,8 @@ func (a *signatures) Authenticate(r *http.Request, body []byte) (Identity, error
 		return Identity{}, ErrUnknownIdentity
 	case err != nil:
 		return Identity{}, err
+	case s.Region == "": // which would stand for whatever ring there is
+		return Identity{}, sigv4.OtherRegion("")
 	}
 	return Identity{Caller: c.Caller.WithAccessKey(s.KeyID), Region: s.Region, accessKeyID: s.KeyID}, nil
 }

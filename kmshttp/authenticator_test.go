@@ -1,6 +1,7 @@
 package kmshttp_test
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -22,6 +23,7 @@ import (
 	"time"
 
 	"github.com/claviger/kms"
+	"github.com/claviger/kms/internal/sigv4test"
 	"github.com/claviger/kms/kmshttp"
 	"github.com/claviger/kms/kmstest"
 )
@@ -311,6 +313,36 @@ func TestRegions(t *testing.T) {
 		if arn := inside(t, a, "KeyMetadata")["Arn"].(string); !strings.HasPrefix(arn, "arn:aws:kms:"+tc.want.Region()+":") {
 			t.Errorf("%s: %s", what, arn)
 		}
+	}
+}
+
+// TestSignedRegion: a signature is good for the ring of its Region alone, also where there is no other ring, and one without a Region is good for none.
+func TestSignedRegion(t *testing.T) {
+	w := newWorld(t)
+	key := sigv4test.Signer{KeyID: "AKIDEXAMPLE", Secret: "canary-secret"}
+	credentials, err := kmshttp.NewStaticCredentials(map[string]kmshttp.Credential{key.KeyID: {SecretAccessKey: key.Secret, Caller: kms.Root()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler, err := kmshttp.New(kmshttp.Config{Rings: []*kms.Keyring{w.Keyring}, Authenticator: kmshttp.SigV4(credentials)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for region, code := range map[string]kms.Code{w.Region(): "", "": "InvalidSignatureException", "us-east-1": "InvalidSignatureException", "EU-CENTRAL-1": "InvalidSignatureException"} {
+		key.Region = region
+		r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(key.Request("ListKeys", []byte("{}"), time.Now()))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := roundTrip(t, direct{handler}, r)
+		if code != "" {
+			a.refused(t, region, code, "Credential should be scoped to a valid Region, not '"+region+"'.")
+		} else if a.status != http.StatusOK {
+			t.Errorf("%s: %d %s", region, a.status, a.body)
+		}
+	}
+	if n := len(w.Trail.Events()); n != 1 {
+		t.Errorf("%d events", n)
 	}
 }
 

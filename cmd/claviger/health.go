@@ -26,12 +26,13 @@ func (h *health) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.next.ServeHTTP(w, r)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), probeTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), probeTime) // that a client leaves tells nothing of a store
 	defer cancel()
 	status, text := http.StatusOK, "ok"
 	if !h.ask(ctx) {
 		status, text = http.StatusServiceUnavailable, "unavailable"
 	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(probeTime)) // the server reads what was promised of a body before it answers
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Type", "text/plain")
 	w.WriteHeader(status)

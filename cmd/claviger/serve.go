@@ -7,7 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -256,7 +258,7 @@ func (f *serveFlags) authenticator(s *service) (kmshttp.Authenticator, error) {
 	switch {
 	case f.dev:
 		known, err := f.devCredentials.open()
-		return kmshttp.SigV4(known), err
+		return addressedHere(kmshttp.SigV4(known)), err
 	case f.clientCA != "":
 		return s.certificates.authenticator(), nil
 	default:
@@ -267,6 +269,20 @@ func (f *serveFlags) authenticator(s *service) (kmshttp.Authenticator, error) {
 		s.watch("credentials", known)
 		return kmshttp.SigV4(known), nil
 	}
+}
+
+// errOtherHost refuses a request to --dev.
+var errOtherHost error = &kms.Error{Code: kms.ErrAccessDenied, Message: "A server for tests answers requests to localhost and loopback addresses only."}
+
+// addressedHere refuses requests that were sent to another name than this machine's own: a page of a browser can have its name stand for this machine, and then sign with
+// the secret that everybody knows, and read what is answered.
+func addressedHere(next kmshttp.Authenticator) kmshttp.Authenticator {
+	return kmshttp.AuthenticatorFunc(func(r *http.Request, body []byte) (kmshttp.Identity, error) {
+		if to := (&url.URL{Host: strings.ToLower(r.Host)}).Hostname(); !isLoopback(to) && !strings.HasSuffix(to, ".localhost") {
+			return kmshttp.Identity{}, errOtherHost
+		}
+		return next.Authenticate(r, body)
+	})
 }
 
 // openRings opens the rings, and makes them where that is wanted.

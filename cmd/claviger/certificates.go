@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -134,21 +135,20 @@ func (t *trust) trustClients(authorities []byte) error {
 func (c *certificates) authenticator() kmshttp.Authenticator {
 	known := kmshttp.ClientCertificates(certificateCaller)
 	return kmshttp.AuthenticatorFunc(func(r *http.Request, body []byte) (kmshttp.Identity, error) {
-		if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 && !c.current.Load().vouches(r.TLS.VerifiedChains) {
+		if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 && !c.current.Load().vouches(r.TLS.VerifiedChains, time.Now()) {
 			return kmshttp.Identity{}, kmshttp.ErrUnknownIdentity
 		}
 		return known.Authenticate(r, body)
 	})
 }
 
-// vouches reports whether one of the chains begins with an authority that is trusted now.
-func (t *trust) vouches(chains [][]*x509.Certificate) bool {
-	for _, chain := range chains {
-		if len(chain) > 0 && t.roots[string(chain[len(chain)-1].Raw)] {
-			return true
-		}
-	}
-	return false
+// vouches reports whether one of the chains begins with an authority that is trusted now, and none of its authorities has expired since. When the client's own certificate
+// expires, the caller does.
+func (t *trust) vouches(chains [][]*x509.Certificate, now time.Time) bool {
+	return slices.ContainsFunc(chains, func(chain []*x509.Certificate) bool {
+		return len(chain) > 0 && t.roots[string(chain[len(chain)-1].Raw)] &&
+			!slices.ContainsFunc(chain[1:], func(authority *x509.Certificate) bool { return now.After(authority.NotAfter) })
+	})
 }
 
 // certificateCaller is whose a certificate is: of its names the one URI that is an ARN.

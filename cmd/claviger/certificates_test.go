@@ -186,6 +186,25 @@ func TestCertificateOfAConnection(t *testing.T) {
 	if who, err := c.authenticator().Authenticate(r, nil); !errors.Is(err, kmshttp.ErrUnknownIdentity) {
 		t.Errorf("by an authority that is not trusted any more: %v, %v", who, err)
 	}
+	var nobody *authority
+	old := nobody.issue(t, time.Now().Add(-25*time.Hour))
+	s.write("clients.pem", old.certPEM()+clients.certPEM())
+	ok(t, c.Reload())
+	for _, tc := range []struct {
+		what   string
+		chains [][]*x509.Certificate
+		want   error
+	}{
+		{"by an authority that has expired", [][]*x509.Certificate{{shown, old.cert}}, kmshttp.ErrUnknownIdentity},
+		{"by another one between that has expired", [][]*x509.Certificate{{shown, old.cert, clients.cert}}, kmshttp.ErrUnknownIdentity},
+		{"by another authority too, which has not expired", [][]*x509.Certificate{{shown, old.cert}, {shown, clients.cert}}, nil},
+		{"by nobody", [][]*x509.Certificate{{}}, kmshttp.ErrUnknownIdentity},
+	} {
+		r.TLS.VerifiedChains = tc.chains
+		if who, err := c.authenticator().Authenticate(r, nil); !errors.Is(err, tc.want) {
+			t.Errorf("%s: %v, %v", tc.what, who, err)
+		}
+	}
 }
 
 // TestWatchedCertificates: a pair takes effect as a whole or not at all, and what is wrong is reported once.

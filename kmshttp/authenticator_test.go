@@ -303,7 +303,11 @@ func TestRegions(t *testing.T) {
 		what := fmt.Sprintf("%q at %q", tc.region, tc.host)
 		a := send(t, handler, "CreateKey", "", func(r *http.Request) { r.Host = tc.host })
 		if tc.want == nil {
-			a.refused(t, what, "InvalidSignatureException", "Credential should be scoped to a valid Region, not '"+tc.named+"'.")
+			says := "Credential should be scoped to a valid Region, not '" + tc.named + "'."
+			if tc.named == "" {
+				says = "The request names no Region, and the host has none behind kms., as in kms.eu-central-1.example.org."
+			}
+			a.refused(t, what, "InvalidSignatureException", says)
 			continue
 		}
 		if a.status != http.StatusOK {

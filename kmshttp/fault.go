@@ -18,6 +18,7 @@ var (
 	errInternal         = &fault{code: "InternalFailure", message: "The request could not be served."}
 	errMalformedHTTP    = &fault{code: "MalformedHttpRequestException", message: "The request is not one that this service reads."}
 	errNoIdentity       = &fault{code: "MissingAuthenticationTokenException", message: "Missing Authentication Token"}
+	errNoRegion         = &fault{code: "InvalidSignatureException", message: "The request names no Region, and the host has none behind kms., as in kms.eu-central-1.example.org."}
 	errSerialization    = &fault{code: "SerializationException"}
 	errTooLarge         = &fault{code: "RequestEntityTooLargeException", message: "The request is too large."}
 	errUnknownOperation = &fault{code: "UnknownOperationException"}

@@ -53,6 +53,12 @@ const firstRoom = 4 << 10
 const contentType = "application/x-amz-json-1.1"
 
 // A Handler serves keyrings over HTTP. It may be mounted at any path: the operation is told by a header. It is safe for concurrent use.
+//
+// Clients post to their endpoint as it stands, some with a slash at its end and some without. An [http.ServeMux] that knows only one with the slash redirects the
+// others, and AWS SDKs follow no redirection of a POST: mount both.
+//
+//	mux.Handle("/kms", handler)
+//	mux.Handle("/kms/", handler)
 type Handler struct {
 	rings         map[string]*kms.Keyring // by Region
 	authenticator Authenticator
@@ -218,6 +224,9 @@ func (h *Handler) ring(region, host string) (*kms.Keyring, error) {
 	}
 	if ring := h.rings[region]; ring != nil {
 		return ring, nil
+	}
+	if region == "" {
+		return nil, errNoRegion
 	}
 	return nil, sigv4.OtherRegion(region)
 }

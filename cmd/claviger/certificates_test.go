@@ -111,15 +111,11 @@ func TestServeTLS(t *testing.T) {
 		t.Errorf("%v, %v", resp, resp.TLS.PeerCertificates[0].SerialNumber)
 	}
 	s.pair(second)
-	for {
+	eventually(t, func() bool {
 		conn := must(tls.Dial("tcp", strings.TrimPrefix(root.url, "https://"), ca.trusting().Transport.(*http.Transport).TLSClientConfig))(t)
-		serial := conn.ConnectionState().PeerCertificates[0].SerialNumber
-		ok(t, conn.Close())
-		if serial.Cmp(second.cert.SerialNumber) == 0 {
-			break
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
+		defer conn.Close()
+		return conn.ConnectionState().PeerCertificates[0].SerialNumber.Cmp(second.cert.SerialNumber) == 0
+	})
 	server.stop()
 	details, _ := s.events("trail")[0]["tlsDetails"].(map[string]any)
 	if details["tlsVersion"] != "TLSv1.3" {

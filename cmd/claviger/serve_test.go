@@ -86,6 +86,18 @@ func serve(t testing.TB, args ...string) server {
 	return s
 }
 
+// eventually waits for something that another goroutine or process does.
+func eventually(t testing.TB, is func() bool) {
+	t.Helper()
+	for range 6000 {
+		if is() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("it does not come about")
+}
+
 // serveRefuses runs the command, which must fail with a text. It repeats no canary, and speaks of --create where it would help only.
 func serveRefuses(t testing.TB, want string, args ...string) {
 	t.Helper()
@@ -431,9 +443,7 @@ func TestServeAuditOnOutput(t *testing.T) {
 	s := serve(t, "--dev", "--region", "local", "--audit", "-")
 	s.test().in("local").create(t)
 	s.stop()
-	for !strings.HasSuffix(s.out.String(), "\n") { // it is copied by another goroutine
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, func() bool { return strings.HasSuffix(s.out.String(), "\n") }) // it is copied by another goroutine
 	if out := s.out.String(); !strings.HasPrefix(out, eventStart) || strings.Count(out, "\n") != 1 {
 		t.Error(out)
 	}

@@ -91,13 +91,10 @@ func TestServeDrains(t *testing.T) {
 	must(io.WriteString(conn, body[:9]))(t)
 	ended := make(chan int)
 	go func() { ended <- s.stop() }()
-	for { // until nobody listens any more
+	eventually(t, func() bool { // nobody listens any more
 		other, err := net.Dial("tcp", r.URL.Host)
-		if err != nil {
-			break
-		}
-		ok(t, other.Close())
-	}
+		return err != nil || other.Close() != nil
+	})
 	select {
 	case code := <-ended:
 		t.Fatalf("it ended with %d while a request ran", code)
@@ -169,6 +166,7 @@ func TestServeSignals(t *testing.T) {
 	errs := new(output)
 	cmd.Stderr = errs
 	ok(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // if it has not ended
 	lines := bufio.NewReader(out)
 	url, _ := strings.CutPrefix(strings.TrimSuffix(must(lines.ReadString('\n'))(t), "\n"), "listening on ")
 	root := client{url: url, id: "root", secret: secretCanary + "root"}
@@ -178,9 +176,7 @@ func TestServeSignals(t *testing.T) {
 		t.Helper()
 		before := strings.Count(errs.String(), want)
 		ok(t, cmd.Process.Signal(syscall.SIGHUP))
-		for strings.Count(errs.String(), want) == before {
-			time.Sleep(time.Millisecond)
-		}
+		eventually(t, func() bool { return strings.Count(errs.String(), want) > before })
 	}
 	s.credentials(credential("next", "arn:aws:iam::"+testAccount+":root"))
 	ok(t, os.Rename(s.path("trail"), s.path("trail.1")))
@@ -215,8 +211,6 @@ func TestServeWatches(t *testing.T) {
 	server := serve(t, "--store", "memory", "--region", "eu-central-1", "--account", testAccount, "--credentials", s.path("keys.json"))
 	server.as("root", secretCanary+"root").wants(t, "", "ListKeys", "{}")
 	s.credentials(credential("next", "arn:aws:iam::"+testAccount+":root"))
-	for server.as("next", secretCanary+"next").call(t, "ListKeys", "{}").code() != "" {
-		time.Sleep(100 * time.Millisecond)
-	}
+	eventually(t, func() bool { return server.as("next", secretCanary+"next").call(t, "ListKeys", "{}").code() == "" })
 	server.as("root", secretCanary+"root").wants(t, "UnrecognizedClientException", "ListKeys", "{}")
 }

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,6 +18,9 @@ import (
 	"github.com/claviger/kms"
 	"github.com/claviger/kms/internal/bubble"
 	"github.com/claviger/kms/keystore"
+	"github.com/claviger/kms/keystore/memory"
+	"github.com/claviger/kms/kmshttp"
+	"github.com/claviger/kms/rootkey/keyfile"
 )
 
 // brokenStore fails, or answers late, when it is asked.
@@ -100,4 +105,49 @@ func TestStuckHealth(t *testing.T) {
 			t.Error(got)
 		}
 	})
+}
+
+// TestSlowHealth: whoever promises a body with a probe and does not send it is let go.
+func TestSlowHealth(t *testing.T) {
+	for _, promise := range []string{"Content-Length: 100", "Transfer-Encoding: chunked"} {
+		bubble.Test(t, func(t *testing.T) {
+			ours, theirs := net.Pipe()
+			defer ours.Close()
+			conns := make(chan net.Conn, 1)
+			conns <- theirs
+			server := kmshttp.NewServer(&health{log: slog.New(slog.DiscardHandler), turn: make(chan struct{}, 1)})
+			go func() {
+				_ = server.Serve(listenerFunc(func() (net.Conn, error) {
+					if conn, ok := <-conns; ok {
+						return conn, nil
+					}
+					return nil, net.ErrClosed
+				}))
+			}()
+			defer close(conns)
+			began := time.Now()
+			ok(t, ours.SetDeadline(began.Add(time.Hour)))
+			go func() { _, _ = fmt.Fprintf(ours, "GET /healthz HTTP/1.1\r\nHost: h\r\n%s\r\n\r\n", promise) }()
+			text, err := io.ReadAll(ours) // to the end of the connection
+			if took := time.Since(began); err != nil || took > 20*time.Second || !strings.HasSuffix(string(text), "ok") {
+				t.Errorf("%s: after %v: %v, %q", promise, took, err, text)
+			}
+		})
+	}
+}
+
+// TestHealthOfWhoLeaves: a client that leaves does not make it look as if a store did not answer.
+func TestHealthOfWhoLeaves(t *testing.T) {
+	log, store := new(output), memory.New()
+	ring := must(kms.Open(t.Context(), kms.Config{Store: store, Root: must(keyfile.Create(filepath.Join(t.TempDir(), "root.key")))(t)}))(t)
+	defer ring.Close()
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	h := &health{rings: []*openRing{{Keyring: ring, store: store}}, log: slog.New(slog.NewTextHandler(log, nil)), turn: make(chan struct{}, 1)}
+	for range 100 {
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, healthPath, nil))
+	}
+	if log.String() != "" {
+		t.Error(log)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -188,6 +189,28 @@ func TestServeDev(t *testing.T) {
 	}
 	if resp, err := http.Get(s.url); err == nil {
 		t.Errorf("after the end: %v", resp)
+	}
+}
+
+// TestServeDevToOthers: a page of a browser, whose name has come to stand for this machine, is refused though it knows the secret.
+func TestServeDevToOthers(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "--dev", "--region", "eu-central-1")
+	address := strings.TrimPrefix(s.url, "http://")
+	_, port, _ := net.SplitHostPort(address)
+	c := s.test()
+	c.http = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}}}
+	for host, code := range map[string]string{
+		"localhost": "", "LocalHost": "", "127.0.0.1": "", "127.9.9.9": "", "[::1]": "", "kms.eu-central-1.localhost": "",
+		"page.example.com": "AccessDeniedException", "localhost.example.com": "AccessDeniedException", "notlocalhost": "AccessDeniedException", "0.0.0.0": "AccessDeniedException",
+		"127.0.0.1.example.com": "AccessDeniedException", "192.0.2.1": "AccessDeniedException", "[2001:db8::1]": "AccessDeniedException", ".": "AccessDeniedException",
+	} {
+		for _, suffix := range []string{"", ":" + port} {
+			c.url = "http://" + host + suffix
+			c.wants(t, code, "ListKeys", "{}")
+		}
 	}
 }
 

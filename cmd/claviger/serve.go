@@ -287,14 +287,14 @@ func addressedHere(next kmshttp.Authenticator) kmshttp.Authenticator {
 
 // openRings opens the rings, and makes them where that is wanted.
 func (f *serveFlags) openRings(c *cobra.Command, s *service, cfg kms.Config) (err error) {
-	regions, inMemory := f.regions, f.dev || f.store == inMemory
+	regions := f.regions
 	switch {
 	case len(regions) == 0 && f.dev:
 		regions = standardRegions
 	case len(regions) == 0:
 		regions = []string{""}
 	}
-	if !inMemory {
+	if !f.dev && f.store != inMemory {
 		if cfg.Root, cfg.RecoveryRoots, err = f.roots.open(&secretInput{r: c.InOrStdin()}); err != nil {
 			return err
 		}
@@ -303,37 +303,46 @@ func (f *serveFlags) openRings(c *cobra.Command, s *service, cfg kms.Config) (er
 	if err != nil {
 		return err
 	}
-	made := false
-	for _, region := range regions {
+	open := func(region string, access access) error {
 		cfg.Region, cfg.RingID = region, pins[region]
-		var ring *openRing
-		if inMemory {
-			ring, err = openInMemory(c.Context(), cfg)
-		} else {
-			place := ringPlace{strings.ReplaceAll(f.store, regionMark, region), strings.ReplaceAll(f.anchor, regionMark, region)}
-			ring, err = place.open(c.Context(), cfg, writing)
-			_, isMissing := errors.AsType[missingStore](err)
-			switch isNone := isMissing || errors.Is(err, kms.ErrNoRing); {
-			case isNone && f.create:
-				ring, err = place.open(c.Context(), cfg, making)
-				made = true
-			case isNone:
-				err = fmt.Errorf("%w\na ring is made with --create only", err)
-			}
+		ring, err := f.openRing(c.Context(), cfg, access)
+		if err != nil && len(regions) > 1 {
+			return fmt.Errorf("--region %s: %w", region, err)
 		}
-		if err != nil {
+		if err == nil {
+			s.rings = append(s.rings, ring)
+		}
+		return err
+	}
+	var missing []string
+	for _, region := range regions {
+		err := open(region, writing)
+		_, isMissing := errors.AsType[missingStore](err)
+		switch isNone := isMissing || errors.Is(err, kms.ErrNoRing); {
+		case isNone && f.create:
+			missing = append(missing, region)
+		case isNone:
+			return fmt.Errorf("%w\na ring is made with --create only", err)
+		case err != nil:
 			return err
 		}
-		s.rings = append(s.rings, ring)
 	}
-	if f.create && !made {
+	if f.create && len(missing) == 0 {
 		return errors.New("--create: all rings are there: start the server without it, so that a store that is lost one day shows")
+	}
+	for _, region := range missing { // after the others have opened: a root key that is not theirs makes no ring
+		if err := open(region, making); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// openInMemory opens a new ring that goes with the process.
-func openInMemory(ctx context.Context, cfg kms.Config) (*openRing, error) {
+// openRing opens the ring of cfg.Region. One in memory is new, and goes with the process.
+func (f *serveFlags) openRing(ctx context.Context, cfg kms.Config, access access) (*openRing, error) {
+	if !f.dev && f.store != inMemory {
+		return ringPlace{strings.ReplaceAll(f.store, regionMark, cfg.Region), strings.ReplaceAll(f.anchor, regionMark, cfg.Region)}.open(ctx, cfg, access)
+	}
 	ring, err := kms.Open(ctx, cfg)
 	if err != nil {
 		return nil, err

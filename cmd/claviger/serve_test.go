@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -100,7 +101,7 @@ func eventually(t testing.TB, is func() bool) {
 }
 
 // serveRefuses runs the command, which must fail with a text. It repeats no canary, and speaks of --create where it would help only.
-func serveRefuses(t testing.TB, want string, args ...string) {
+func serveRefuses(t testing.TB, want string, args ...string) (says string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // should it serve
 	defer cancel()
@@ -110,6 +111,7 @@ func serveRefuses(t testing.TB, want string, args ...string) {
 		strings.Contains(errs.String(), "--create only") != strings.Contains(want, "--create only") {
 		t.Errorf("%q: %d %s%s, want %s", args, code, &out, &errs, want)
 	}
+	return errs.String()
 }
 
 func (s server) as(id, secret string) client { return client{url: s.url, id: id, secret: secret} }
@@ -326,7 +328,7 @@ func TestServeFlags(t *testing.T) {
 func TestServeStores(t *testing.T) {
 	t.Parallel()
 	s := newServed(t)
-	refused := func(want string, args ...string) { t.Helper(); serveRefuses(t, want, args...) }
+	refused := func(want string, args ...string) (says string) { t.Helper(); return serveRefuses(t, want, args...) }
 	refused("made with --create only", s.flags("eu-central-1")...)
 	if _, err := os.Stat(s.path("eu-central-1.db")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a store was made: %v", err)
@@ -338,14 +340,24 @@ func TestServeStores(t *testing.T) {
 		t.Errorf("%d: %s", code, first.errs)
 	}
 	refused("--create: all rings are there", append(s.flags("eu-central-1"), "--create")...)
-	refused("made with --create only", s.flags("eu-central-1", "us-east-1")...)
+	if says := refused("made with --create only", s.flags("eu-central-1", "us-east-1")...); !strings.Contains(says, "--region us-east-1: --store: ") {
+		t.Error(says)
+	}
+	refused("--anchor: anchor: open ", append(s.flags("eu-central-1"), "--anchor", s.path("none"))...) // and the ring is there
 	refused("Config.AccountID", append(s.flags("eu-central-1"), "--account", "444455556666")...)
 	refused("Config.Region", append(s.flags("us-east-1"), "--store", "bolt:"+s.path("eu-central-1.db"))...)
 	refused("the store holds ring", append(s.flags("eu-central-1"), "--ring-id", "eu-central-1=00112233445566778899aabbccddeeff")...)
 	s.edit(func(keystore.Store) {}) // makes keys.db
 	refused("it holds no ring\nclaviger: a ring is made with --create only", append(s.flags("eu-central-1"), "--store", "bolt:"+s.path("keys.db"))...)
 
-	both := append(s.flags("eu-central-1", "us-east-1"), "--create")
+	both := append(s.flags("us-east-1", "eu-central-1"), "--create")
+	must(keyfile.Create(s.path("other.key")))(t)
+	mistaken := slices.Clone(both)
+	mistaken[slices.Index(mistaken, s.path("root.key"))] = s.path("other.key")
+	refused("--region eu-central-1: kms: open: domain key", mistaken...)
+	if _, err := os.Stat(s.path("us-east-1.db")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a ring was made under a root key that is not the other's: %v", err)
+	}
 	second := serve(t, both...) // makes the one that is missing
 	root := second.as("root", secretCanary+"root")
 	other := root.in("us-east-1").create(t)

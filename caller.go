@@ -101,8 +101,10 @@ func Service(name string) Caller {
 func ParseCaller(principal string) (Caller, error) {
 	var c Caller
 	if !strings.HasPrefix(principal, "arn:") {
-		c = Service(principal)
-		return c, c.Err()
+		if c = Service(principal); c.Err() != nil {
+			return Caller{}, errors.New("kms: caller: neither an ARN nor the name of a service, name.amazonaws.com")
+		}
+		return c, nil
 	}
 	a, err := arn.Parse(principal)
 	if err != nil {

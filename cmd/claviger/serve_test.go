@@ -272,7 +272,7 @@ func TestServeFlags(t *testing.T) {
 		{[]string{"--dev", "--dev-credential", canary}, "--dev-credential: want ID:SECRET or ID:SECRET:ARN"},
 		{[]string{"--dev", "--dev-credential", "x:"}, "--dev-credential: want ID:SECRET or ID:SECRET:ARN"},
 		{[]string{"--dev", "--dev-credential", canary + ":x"}, "--dev-credential: want ID:SECRET or ID:SECRET:ARN"},
-		{[]string{"--dev", "--dev-credential", "x:" + canary + ":"}, "--dev-credential: kms: caller: the service has no name"},
+		{[]string{"--dev", "--dev-credential", "x:" + canary + ":"}, "--dev-credential: kms: caller: neither an ARN nor the name of a service"},
 		{[]string{"--dev", "--dev-credential", "x:" + canary + ":arn:aws:iam::1:root"}, "--dev-credential: kms: caller: the ARN is malformed"},
 		{[]string{"--dev", "--dev-credential", "x:" + canary, "--dev-credential", "x:y"}, "--dev-credential: two have the same id"},
 		{[]string{"--dev", "--audit", s.path("root.key")}, "holds something else than events"},

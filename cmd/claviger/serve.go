@@ -54,7 +54,7 @@ func newServe() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve rings over the wire protocol of AWS KMS",
-		Long: "Serves rings to the clients made for AWS, until it is interrupted: it then takes no more requests, and ends those that run. The first line that it prints is the URL.\n" +
+		Long: "Serves rings to the clients made for AWS, until it is interrupted: it then takes no more requests, and ends those that run. The first line that it prints ends with the URL.\n" +
 			"A request is that of the access key which signed it, and for the ring of the Region which the signature names. GET /healthz answers 200 if every store answers.\n" +
 			"Files are read again when they change, and on SIGHUP, which also goes on with a new file for --audit if the old one was moved away.\n" +
 			"With --dev it is for tests: rings in memory, in every standard Region, for the access key test with the secret test.",

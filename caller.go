@@ -218,7 +218,7 @@ func (c Caller) WithMFA(at time.Time) Caller {
 // WithLifetime returns the caller with credentials that were issued and that expire at these times, by the keyring's clock. A caller whose credentials have expired is
 // denied everything, with [ErrExpiredToken].
 func (c Caller) WithLifetime(issued, expires time.Time) Caller {
-	return c.require(issued.Before(expires), "credentials that expire before they are issued").
+	return c.require(issued.Before(expires) && !expires.IsZero(), "credentials that expire before they are issued, or at no time").
 		with(func(more *circumstances) { more.issued, more.expires = issued, expires })
 }
 

@@ -236,7 +236,7 @@ func TestImpossibleCallers(t *testing.T) {
 		{}, kms.User(""), kms.User("a b"), kms.Role("x/"), kms.Session("app", "a"), kms.FederatedUser("alice", "a b"), kms.FederatedUser("", "fay"), kms.Service("logs"),
 		kms.User("a").InAccount("1"), kms.Service("logs.amazonaws.com").InAccount(owner), kms.User("a").WithTags(kms.Tag{Key: "x"}, kms.Tag{Key: "X"}), kms.User("a").WithTags(kms.Tag{}),
 		kms.User("a").WithSessionPolicies(), kms.User("a").WithSessionPolicies("{}"), kms.Service("logs.amazonaws.com").WithSessionPolicies(allowing("kms:*")),
-		kms.User("a").WithLifetime(epoch, epoch), kms.User("a").WithProvider("accounts.google.com"), kms.Role("app").WithProvider(""), kms.User("a").InOrganization(""),
+		kms.User("a").WithLifetime(epoch, epoch), kms.User("a").WithLifetime(time.Time{}.Add(-1), time.Time{}), kms.User("a").WithProvider("accounts.google.com"), kms.Role("app").WithProvider(""), kms.User("a").InOrganization(""),
 		kms.User("a").Via("objectstore"), kms.Service("logs.amazonaws.com").Via("objectstore.amazonaws.com"), kms.User("a").ForSource(kms.SourceResource{ARN: "arn:aws:s3:::b"}),
 	} {
 		if c.Err() == nil || c.String() != "invalid caller" {

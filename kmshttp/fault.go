@@ -40,6 +40,17 @@ func (f *fault) status() int {
 	}
 }
 
+// causeOf is what whoever runs the server should know of an error of the server's, and its clients are not told. It is nil if they are told all.
+func causeOf(err error) error {
+	if e, ok := errors.AsType[*kms.Error](err); ok {
+		return e.Err
+	}
+	if faultOf(err) == errInternal {
+		return err
+	}
+	return nil
+}
+
 // faultOf is what a client is told of an error: of one that is not meant for clients, nothing.
 func faultOf(err error) *fault {
 	if f, ok := errors.AsType[*fault](err); ok {

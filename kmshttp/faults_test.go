@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -291,6 +293,20 @@ func TestServerFaults(t *testing.T) {
 	})
 	post(t, kmshttp.Transport(ring.Keyring), "ListKeys", "").want(t, "a sink that refuses", http.StatusInternalServerError, kms.ErrInternal, "the audit record was not accepted")
 
+	// Whoever runs the server is told what is behind it.
+	var log bytes.Buffer
+	handler, err := kmshttp.New(kmshttp.Config{Rings: []*kms.Keyring{ring.Keyring}, Authenticator: kmshttp.AuthenticatorFunc(everybody), Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)
+	r.Header.Set("X-Amz-Target", "TrentService.ListKeys")
+	answered := httptest.NewRecorder()
+	handler.ServeHTTP(answered, r)
+	if strings.Contains(answered.Body.String(), "canary") || !strings.Contains(log.String(), `level=ERROR msg=request`) || !strings.Contains(log.String(), `cause="canary-sink-address is full"`) {
+		t.Errorf("%s, and in the log %s", answered.Body, &log)
+	}
+
 	w := newWorld(t)
 	least := map[string]request{}
 	for op := range offered {
@@ -306,7 +322,7 @@ func TestServerFaults(t *testing.T) {
 	w = newWorld(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://kms.eu-central-1.amazonaws.com/", nil)
+	r, err = http.NewRequestWithContext(ctx, http.MethodPost, "https://kms.eu-central-1.amazonaws.com/", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -299,8 +299,8 @@ func (h *Handler) tell(x *exchange, status int, left bool) {
 	if x.problem != nil {
 		f := faultOf(x.problem)
 		attrs = append(attrs, slog.String("error", f.code))
-		if f == errInternal {
-			attrs = append(attrs, slog.String("cause", x.problem.Error()))
+		if cause := causeOf(x.problem); cause != nil && status >= http.StatusInternalServerError {
+			attrs = append(attrs, slog.String("cause", cause.Error()))
 		}
 	}
 	h.log.LogAttrs(ctx, level, "request", attrs...)

@@ -299,6 +299,22 @@ func TestBrokenBodies(t *testing.T) {
 	}
 }
 
+// TestShortBodies: within the process, too, a body that ends before what its request promises is not one of its own.
+func TestShortBodies(t *testing.T) {
+	w := newWorld(t)
+	for length, status := range map[int64]int{-1: http.StatusOK, 2: http.StatusOK, 3: http.StatusBadRequest, 5000: http.StatusBadRequest} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://kms.eu-central-1.amazonaws.com/", strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.ContentLength = length
+		r.Header.Set("X-Amz-Target", "TrentService.ListKeys")
+		if a := roundTrip(t, w.wire, r); a.status != status || status != http.StatusOK && a.code() != "MalformedHttpRequestException" {
+			t.Errorf("%d promised: %d %s", length, a.status, a.body)
+		}
+	}
+}
+
 // A failing reader has nothing.
 type failing struct{}
 

@@ -130,7 +130,11 @@ func (h *Handler) serve(x *exchange, w http.ResponseWriter, r *http.Request) (an
 	// Not every server has deadlines to set, and these need not be the only ones. What is not read here of a body, the server reads before it answers.
 	connection := http.NewResponseController(w)
 	_ = connection.SetReadDeadline(x.began.Add(bodyTime))
-	if x.route = routes[r.Header.Get("X-Amz-Target")]; x.route == nil || r.Method != http.MethodPost {
+	target := r.Header["X-Amz-Target"]
+	if len(target) != 1 || r.Method != http.MethodPost { // of two, who reads requests otherwise may take the other
+		return nil, errUnknownOperation
+	}
+	if x.route = routes[target[0]]; x.route == nil {
 		return nil, errUnknownOperation
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), requestTime)
@@ -156,7 +160,7 @@ func (h *Handler) serve(x *exchange, w http.ResponseWriter, r *http.Request) (an
 	return encode(out), nil
 }
 
-// readBody reads a body of at most that many bytes, which the caller clears. The room for it grows with what has come: what is promised may never come.
+// readBody reads a body of at most that many bytes, and as many as were promised, which the caller clears. The room for it grows with what has come: what is promised may never come.
 func readBody(r *http.Request, most int) ([]byte, error) {
 	if r.ContentLength > int64(most) {
 		return nil, errTooLarge
@@ -173,6 +177,8 @@ func readBody(r *http.Request, most int) ([]byte, error) {
 		case len(body) > most:
 			return body, errTooLarge
 		case len(body) == room: // more than was promised
+			return body, errMalformedHTTP
+		case err == io.EOF && int64(len(body)) < r.ContentLength: // a server says so itself
 			return body, errMalformedHTTP
 		case err == io.EOF:
 			return body, nil

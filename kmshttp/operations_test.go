@@ -133,6 +133,9 @@ func TestUnknownOperations(t *testing.T) {
 	} {
 		send(fmt.Sprintf("%q", target), http.MethodPost, http.Header{"X-Amz-Target": {target}})
 	}
+	for _, targets := range [][]string{{"TrentService.ListKeys", "TrentService.CreateKey"}, {"TrentService.ListKeys", "TrentService.ListKeys"}, {"", "TrentService.ListKeys"}} {
+		send(fmt.Sprintf("%q", targets), http.MethodPost, http.Header{"X-Amz-Target": targets})
+	}
 	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete, http.MethodPatch, http.MethodOptions, "post", "TRACE"} {
 		send(method, method, http.Header{"X-Amz-Target": {"TrentService.ListKeys"}})
 	}

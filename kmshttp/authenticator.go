@@ -14,8 +14,8 @@ import (
 )
 
 // An Authenticator tells whose a request is. It is asked once for each, with the whole body, which it neither keeps nor changes, and must be safe for concurrent use. A
-// request that it returns an error for is refused. [ErrUnauthenticated], [ErrUnknownIdentity] and a [*kms.Error] are told to the client; of any other error it is told
-// nothing, but Config.Log is.
+// request that it returns an error for is refused. [ErrUnauthenticated], [ErrUnknownIdentity] and a [*kms.Error] are told to the client, also where an error wraps them; of any other
+// error it is told nothing. Config.Log is told the whole.
 type Authenticator interface {
 	Authenticate(r *http.Request, body []byte) (Identity, error)
 }

@@ -40,15 +40,20 @@ func (f *fault) status() int {
 	}
 }
 
-// causeOf is what whoever runs the server should know of an error of the server's, and its clients are not told. It is nil if they are told all.
+// causeOf is what whoever runs the server should know of an error, and its clients are not told: what is behind a fault of the server's, and what an authenticator has to say
+// of a refusal that it wraps. It is nil if clients are told all.
 func causeOf(err error) error {
-	if e, ok := errors.AsType[*kms.Error](err); ok {
+	switch e := err.(type) {
+	case *fault, *sigv4.Fault:
+		return nil
+	case *kms.Error:
+		if faultOf(e).status() < http.StatusInternalServerError {
+			return nil
+		}
 		return e.Err
-	}
-	if faultOf(err) == errInternal {
+	default:
 		return err
 	}
-	return nil
 }
 
 // faultOf is what a client is told of an error: of one that is not meant for clients, nothing.

@@ -305,7 +305,7 @@ func (h *Handler) tell(x *exchange, status int, left bool) {
 	if x.problem != nil {
 		f := faultOf(x.problem)
 		attrs = append(attrs, slog.String("error", f.code))
-		if cause := causeOf(x.problem); cause != nil && status >= http.StatusInternalServerError {
+		if cause := causeOf(x.problem); cause != nil {
 			attrs = append(attrs, slog.String("cause", cause.Error()))
 		}
 	}

@@ -160,11 +160,11 @@ func certificateCaller(cert *x509.Certificate) (kms.Caller, error) {
 		}
 	}
 	if len(names) != 1 {
-		return kms.Caller{}, kmshttp.ErrUnknownIdentity
+		return kms.Caller{}, fmt.Errorf("%w: among the URIs of the certificate are %d ARNs, and not one", kmshttp.ErrUnknownIdentity, len(names))
 	}
 	c, err := kms.ParseCaller(names[0])
 	if err != nil {
-		return kms.Caller{}, kmshttp.ErrUnknownIdentity
+		return kms.Caller{}, fmt.Errorf("%w: the ARN among the URIs of the certificate: %w", kmshttp.ErrUnknownIdentity, err)
 	}
 	return c.WithLifetime(cert.NotBefore, cert.NotAfter), nil
 }

@@ -1,5 +1,7 @@
 package main
 
+import "strings"
+
 // standardRegions are the Regions of the partition aws that the AWS SDK for Go knows (aws-sdk-go-v2 v1.48.0 of 2026, internal/endpoints/awsrulesfn/partitions.json).
 var standardRegions = []string{
 	"af-south-1",
@@ -12,4 +14,16 @@ var standardRegions = []string{
 	"mx-central-1",
 	"sa-east-1", "sa-west-1",
 	"us-east-1", "us-east-2", "us-west-1", "us-west-2",
+}
+
+// partitionOf is the partition of a Region: that of AWS whose Regions begin as it does (the same file), or the usual one.
+func partitionOf(region string) string {
+	for _, p := range []struct{ prefix, partition string }{
+		{"cn-", "aws-cn"}, {"us-gov-", "aws-us-gov"}, {"us-iso-", "aws-iso"}, {"us-isob-", "aws-iso-b"}, {"eu-isoe-", "aws-iso-e"}, {"us-isof-", "aws-iso-f"}, {"eusc-", "aws-eusc"},
+	} {
+		if strings.HasPrefix(region, p.prefix) {
+			return p.partition
+		}
+	}
+	return "aws"
 }

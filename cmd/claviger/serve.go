@@ -99,7 +99,7 @@ func newServe() *cobra.Command {
 }
 
 // withDev are the flags that go with --dev.
-var withDev = []string{"dev", "dev-credential", "listen", "account", "region", "audit", "log-level", "log-format"}
+var withDev = []string{"dev", "dev-credential", "listen", "account", "region", "identities", "audit", "log-level", "log-format"}
 
 // check refuses flags that do not go together, and those that would let in whoever should not.
 func (f *serveFlags) check(flags *pflag.FlagSet) error {
@@ -239,9 +239,13 @@ func (f *serveFlags) open(c *cobra.Command, s *service) (err error) {
 	s.out = c.OutOrStdout()
 	switch {
 	case f.dev:
-		s.log.Warn("for tests only: nothing is kept, and anybody on this machine may use the access key test")
+		s.log.Warn("for tests only: nothing is kept, and anybody on this machine may use the access keys")
+		return nil
 	case f.audit == "":
 		s.log.Warn("nothing is recorded: there is no --audit")
+	}
+	for _, ring := range s.rings {
+		s.log.Info("serving", "region", ring.Region(), "account", ring.AccountID(), "ring", ring.ID())
 	}
 	return nil
 }
@@ -304,7 +308,10 @@ func (f *serveFlags) openRings(c *cobra.Command, s *service, cfg kms.Config) (er
 		return err
 	}
 	open := func(region string, access access) error {
-		cfg.Region, cfg.RingID = region, pins[region]
+		cfg.Region, cfg.RingID, cfg.Partition = region, pins[region], ""
+		if access == making || f.dev || f.store == inMemory {
+			cfg.Partition = partitionOf(region)
+		}
 		ring, err := f.openRing(c.Context(), cfg, access)
 		if err != nil && len(regions) > 1 {
 			return fmt.Errorf("--region %s: %w", region, err)

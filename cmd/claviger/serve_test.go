@@ -194,6 +194,37 @@ func TestServeDev(t *testing.T) {
 	}
 }
 
+// TestServeDevPartitions: a ring in a Region of another partition has the ARNs of that one.
+func TestServeDevPartitions(t *testing.T) {
+	t.Parallel()
+	regions := map[string]string{"cn-north-1": "aws-cn", "us-gov-west-1": "aws-us-gov", "us-iso-east-1": "aws-iso", "eu-isoe-west-1": "aws-iso-e", "eusc-de-east-1": "aws-eusc", "local": "aws"}
+	args := []string{"--dev"}
+	for region := range regions {
+		args = append(args, "--region", region)
+	}
+	s := serve(t, args...)
+	for region, partition := range regions {
+		if arn := s.test().in(region).create(t); !strings.HasPrefix(arn, "arn:"+partition+":kms:"+region+":") {
+			t.Errorf("%s: %s", region, arn)
+		}
+	}
+}
+
+// TestServeDevIdentities: with identities a server for tests enforces policies of users and roles too.
+func TestServeDevIdentities(t *testing.T) {
+	t.Parallel()
+	dir := scene{t: t, dir: t.TempDir()}
+	dir.write("iam.json", `{"UserDetailList":[{"Arn":"arn:aws:iam::000000000000:user/alice","UserPolicyList":[{"PolicyName":"p","PolicyDocument":
+		{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["kms:CreateKey","kms:DescribeKey"],"Resource":"*"}]}}]}]}`)
+	s := serve(t, "--dev", "--region", "eu-central-1", "--identities", dir.dir, "--dev-credential", "alice:"+secretCanary+":arn:aws:iam::000000000000:user/alice",
+		"--dev-credential", "bob:"+secretCanary+":arn:aws:iam::000000000000:user/bob")
+	alice := s.as("alice", secretCanary)
+	arn := alice.create(t)
+	alice.wants(t, "", "DescribeKey", `{"KeyId":%q}`, arn)
+	alice.wants(t, "AccessDeniedException", "DisableKey", `{"KeyId":%q}`, arn)
+	s.as("bob", secretCanary).wants(t, "AccessDeniedException", "DescribeKey", `{"KeyId":%q}`, arn)
+}
+
 // TestServeDevToOthers: a page of a browser, whose name has come to stand for this machine, is refused though it knows the secret.
 func TestServeDevToOthers(t *testing.T) {
 	t.Parallel()
@@ -260,9 +291,9 @@ func TestServeFlags(t *testing.T) {
 		{[]string{"--dev", "--listen", canary}, "--listen: want ADDRESS:PORT"},
 		{[]string{"--dev", "--listen", "127.0.0.1:99999"}, "--listen: listen tcp"},
 		{[]string{"--dev", "--store", "memory"}, "--dev is for tests, and takes no --store\n"},
-		{[]string{"--dev", "--key-file", "x", "--recovery-passphrase-file", "x", "--anchor", "x", "--ring-id", "x", "--create", "--credentials", "x", "--client-ca", "x", "--identities", "x",
+		{[]string{"--dev", "--key-file", "x", "--recovery-passphrase-file", "x", "--anchor", "x", "--ring-id", "x", "--create", "--credentials", "x", "--client-ca", "x",
 			"--tls-cert", "x", "--tls-key", "x", "--behind-proxy", "10.0.0.0/8"}, "--dev is for tests, and takes no --key-file, --recovery-passphrase-file, --anchor, --ring-id, " +
-			"--create, --credentials, --client-ca, --identities, --tls-cert, --tls-key, --behind-proxy\n"},
+			"--create, --credentials, --client-ca, --tls-cert, --tls-key, --behind-proxy\n"},
 		{[]string{"--dev", "--region", ""}, "--region: want a Region"},
 		{[]string{"--dev", "--region", "local,"}, "--region: want a Region"},
 		{[]string{"--dev", "--region", "Not/One"}, "Config.Region"},

@@ -320,6 +320,55 @@ func TestRegions(t *testing.T) {
 	}
 }
 
+// TestSignatures: a request is that of the access key whose secret signed it and whose session token, or none, it carries. Whether there is no such key, it has no secret, or
+// the token is another, reads alike.
+func TestSignatures(t *testing.T) {
+	w := newWorld(t)
+	handler, err := kmshttp.New(kmshttp.Config{Rings: []*kms.Keyring{w.Keyring}, Authenticator: kmshttp.SigV4(keys{
+		"LONG":  {SecretAccessKey: "secret-of-long", Caller: kms.Root()},
+		"SHORT": {SecretAccessKey: "secret-of-short", SessionToken: "token-of-short", Caller: kms.Root()},
+		"NONE":  {Caller: kms.Root()},
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const unknown, wrong = "UnrecognizedClientException", "InvalidSignatureException"
+	for _, tc := range []struct {
+		id, secret, token string
+		code              kms.Code // "" if it is the key's
+	}{
+		{"LONG", "secret-of-long", "", ""},
+		{"LONG", "secret-of-long", "token-of-short", unknown},
+		{"LONG", "secret-of-short", "", wrong},
+		{"LONG", "", "", wrong},
+		{"SHORT", "secret-of-short", "token-of-short", ""},
+		{"SHORT", "secret-of-short", "", unknown},
+		{"SHORT", "secret-of-short", "token-of-shor", unknown},
+		{"SHORT", "secret-of-short", "token-of-short2", unknown},
+		{"SHORT", "secret-of-short", "Token-of-short", unknown},
+		{"SHORT", "secret-of-long", "token-of-short", wrong},
+		{"SHORT", "secret-of-long", "", unknown},
+		{"long", "secret-of-long", "", unknown},
+		{"OTHER", "", "", unknown},
+		{"OTHER", "secret-of-long", "token-of-short", unknown},
+		{"NONE", "", "", unknown},
+	} {
+		told := len(w.Trail.Events())
+		signer := sigv4test.Signer{KeyID: tc.id, Secret: tc.secret, Token: tc.token, Region: w.Region()}
+		r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(signer.Request("ListKeys", []byte("{}"), time.Now()))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, events := roundTrip(t, direct{handler}, r), w.Trail.Events()
+		if a.code() != tc.code || (a.status == http.StatusOK) != (tc.code == "") {
+			t.Errorf("%+v: %d %s", tc, a.status, a.body)
+		}
+		if tc.code != "" && len(events) != told || tc.code == "" && (len(events) != told+1 || events[told].Identity.AccessKeyID != tc.id) {
+			t.Errorf("%+v: recorded as %+v", tc, events[told:])
+		}
+	}
+}
+
 // TestSignedRegion: a signature is good for the ring of its Region alone, also where there is no other ring, and one without a Region is good for none.
 func TestSignedRegion(t *testing.T) {
 	w := newWorld(t)

@@ -3,6 +3,7 @@ package kmshttp_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -311,6 +312,93 @@ func TestShortBodies(t *testing.T) {
 		r.Header.Set("X-Amz-Target", "TrentService.ListKeys")
 		if a := roundTrip(t, w.wire, r); a.status != status || status != http.StatusOK && a.code() != "MalformedHttpRequestException" {
 			t.Errorf("%d promised: %d %s", length, a.status, a.body)
+		}
+	}
+}
+
+// A keeper is a ResponseWriter that keeps what it was given, and not a copy.
+type keeper struct {
+	http.ResponseWriter
+	kept []byte
+}
+
+func (k *keeper) Write(b []byte) (int, error) {
+	k.kept = b
+	return k.ResponseWriter.Write(b)
+}
+
+// A keptBody keeps the memory that it was read into.
+type keptBody struct {
+	io.Reader
+	kept [][]byte
+}
+
+func (k *keptBody) Read(b []byte) (int, error) {
+	n, err := k.Reader.Read(b)
+	k.kept = append(k.kept, b[:n])
+	return n, err
+}
+
+// TestBodiesAreCleared: nothing of a body, which may hold a plaintext, stays in the memory that it was read into or written from.
+func TestBodiesAreCleared(t *testing.T) {
+	w := newWorld(t)
+	var read []byte
+	handler, err := kmshttp.New(kmshttp.Config{Rings: []*kms.Keyring{w.Keyring}, Authenticator: kmshttp.AuthenticatorFunc(func(_ *http.Request, body []byte) (kmshttp.Identity, error) {
+		read = body
+		return kmshttp.Identity{Caller: kms.Root()}, nil
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, body := range []string{request{"CiphertextBlob": w.ciphertext()}.String() + strings.Repeat(" ", 20_000), "no JSON"} {
+		in := &keptBody{Reader: strings.NewReader(body)}
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", in)
+		r.Header.Set("X-Amz-Target", "TrentService.Decrypt")
+		answer := httptest.NewRecorder()
+		out := &keeper{ResponseWriter: answer}
+		handler.ServeHTTP(out, r)
+		if len(read) != len(body) || len(out.kept) != answer.Body.Len() || len(out.kept) == 0 {
+			t.Fatalf("%d bytes read, %d written", len(read), len(out.kept))
+		}
+		for _, b := range append(in.kept, read) {
+			if !bytes.Equal(b, make([]byte, len(b))) {
+				t.Errorf("%.20s: the request is %.100q", body, b)
+			}
+		}
+		if answer.Code == http.StatusOK && !bytes.Equal(out.kept, make([]byte, len(out.kept))) { // a refusal holds nothing
+			t.Errorf("%.20s: the answer is %q", body, out.kept)
+		}
+	}
+}
+
+// A closing body notes whether it was closed.
+type closing struct {
+	io.Reader
+	closed *bool
+}
+
+func (c closing) Close() error { *c.closed = true; return nil }
+
+// TestBodiesAreClosed: a RoundTripper closes the body of a request whatever becomes of it.
+func TestBodiesAreClosed(t *testing.T) {
+	w := newWorld(t)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, tc := range []struct {
+		ctx    context.Context
+		target string
+	}{{t.Context(), "TrentService.ListKeys"}, {t.Context(), "TrentService.None"}, {ended, "TrentService.ListKeys"}} {
+		closed := false
+		r, err := http.NewRequestWithContext(tc.ctx, http.MethodPost, "https://kms.eu-central-1.amazonaws.com/", closing{strings.NewReader("{}"), &closed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Amz-Target", tc.target)
+		if resp, err := w.wire.RoundTrip(r); (err != nil) != (tc.ctx == ended) || err == nil && resp.Body.Close() != nil {
+			t.Errorf("%s: %v", tc.target, err)
+		}
+		if !closed {
+			t.Errorf("%s: the body is open, context %v", tc.target, tc.ctx.Err())
 		}
 	}
 }

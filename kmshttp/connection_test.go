@@ -142,6 +142,43 @@ func TestForwarded(t *testing.T) {
 	}
 }
 
+// TestNamesOfClients: what a client says of itself is what policies see, and the trail has as much of it as fits.
+func TestNamesOfClients(t *testing.T) {
+	w := newWorld(t)
+	key, err := w.CreateKey(t.Context(), kms.CreateKeyInput{Policy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*"},
+		{"Effect":"Deny","Principal":"*","Action":"kms:DescribeKey","Resource":"*","Condition":{"StringNotEquals":{"aws:Referer":"https://example.org/"}}},
+		{"Effect":"Deny","Principal":"*","Action":"kms:DescribeKey","Resource":"*","Condition":{"StringNotLike":{"aws:UserAgent":"agent/*"}}}]}`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler, err := kmshttp.New(kmshttp.Config{Rings: []*kms.Keyring{w.Keyring}, Authenticator: kmshttp.AuthenticatorFunc(everybody)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	describe := func(agent, referer string) answer {
+		return send(t, handler, "DescribeKey", request{"KeyId": key.ARN}.String(), func(r *http.Request) {
+			r.TLS, r.Host = &tls.ConnectionState{Version: tls.VersionTLS13}, strings.Repeat("h", 5000)
+			r.Header.Set("User-Agent", agent)
+			r.Header.Set("Referer", referer)
+		})
+	}
+	long := "agent/" + strings.Repeat("é", 5000)
+	if a := describe(long, "https://example.org/"); a.status != http.StatusOK {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	last := w.Trail.Events()[len(w.Trail.Events())-1]
+	if got, want := last.UserAgent, long[:1024]; got != want {
+		t.Errorf("recorded as %q of %d bytes", got, len(got))
+	}
+	if got := last.TLS.Host; got != strings.Repeat("h", 1024) {
+		t.Errorf("its host is recorded as %q of %d bytes", got, len(got))
+	}
+	describe("agent/1", "https://example.com/").refused(t, "another referer", kms.ErrAccessDenied, describe("agent/1", "").message())
+	if a := describe("other/1", "https://example.org/"); a.code() != kms.ErrAccessDenied {
+		t.Errorf("another agent: %d %s", a.status, a.body)
+	}
+}
+
 // TestInProcess: what comes over no connection is secure, and from nowhere.
 func TestInProcess(t *testing.T) {
 	w := newWorld(t)

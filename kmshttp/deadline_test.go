@@ -132,6 +132,26 @@ func TestSlowRequests(t *testing.T) {
 	})
 }
 
+// TestEndlessRequests: whoever waits for a request as long as it may take does not wait for more than a minute.
+func TestEndlessRequests(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		conn := serveInBubble(t, nil, func(r *http.Request, _ []byte) (kmshttp.Identity, error) {
+			<-r.Context().Done()
+			return kmshttp.Identity{}, r.Context().Err()
+		}).dial()
+		defer conn.Close()
+		began := time.Now()
+		noError(t, conn.SetDeadline(began.Add(time.Hour)))
+		_, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: h\r\nX-Amz-Target: TrentService.GenerateRandom\r\nContent-Length: 0\r\n\r\n")
+		noError(t, err)
+		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		noError(t, err)
+		if took := time.Since(began); answer.StatusCode != http.StatusInternalServerError || took != time.Minute {
+			t.Errorf("%s after %v", answer.Status, took)
+		}
+	})
+}
+
 // TestClientLeaves: a client that closes its connection ends its request, and what that makes fail is not logged as a fault of the server's.
 func TestClientLeaves(t *testing.T) {
 	for _, c := range []struct {

@@ -341,6 +341,7 @@ func (f *serveFlags) openRings(c *cobra.Command, s *service, cfg kms.Config) (er
 		if err := open(region, making); err != nil {
 			return err
 		}
+		s.log.Warn("made a ring", "region", region) // of several, one that was there may have been lost
 	}
 	return nil
 }

@@ -389,7 +389,10 @@ func TestServeStores(t *testing.T) {
 	if _, err := os.Stat(s.path("us-east-1.db")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a ring was made under a root key that is not the other's: %v", err)
 	}
-	second := serve(t, both...) // makes the one that is missing
+	second := serve(t, both...) // makes the one that is missing, and says which
+	if made := second.errs.String(); strings.Count(made, "made a ring") != 1 || !strings.Contains(made, `level=WARN msg="made a ring" region=us-east-1`) {
+		t.Error(made)
+	}
 	root := second.as("root", secretCanary+"root")
 	other := root.in("us-east-1").create(t)
 	if !strings.HasPrefix(other, "arn:aws:kms:us-east-1:"+testAccount+":") {

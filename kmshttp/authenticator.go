@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -81,17 +82,20 @@ func (a *signatures) Authenticate(r *http.Request, body []byte) (Identity, error
 		return Identity{}, err
 	}
 	c, err := a.credentials.Credential(r.Context(), s.KeyID, s.Token)
-	unknown := errors.Is(err, ErrUnknownIdentity)
+	unknown, refusal := errors.Is(err, ErrUnknownIdentity), ErrUnknownIdentity
+	if problem := secretProblem(c.SecretAccessKey); err == nil && problem != "" {
+		unknown, refusal = true, fmt.Errorf("%w: access key %s: %s", ErrUnknownIdentity, s.KeyID, problem)
+	}
 	switch {
-	case unknown || err == nil && c.SecretAccessKey == "": // anybody can sign with an empty secret
-		c, unknown = Credential{SecretAccessKey: a.nobody}, true
+	case unknown:
+		c = Credential{SecretAccessKey: a.nobody}
 	case err != nil:
 		return Identity{}, err
 	}
 	known := subtle.ConstantTimeCompare([]byte(c.SessionToken), []byte(s.Token)) == 1
 	switch err := s.Verify(r, body, c.SecretAccessKey, service, a.now()); {
 	case unknown || !known:
-		return Identity{}, ErrUnknownIdentity
+		return Identity{}, refusal
 	case err != nil:
 		return Identity{}, err
 	case s.Region == "": // which would stand for whatever ring there is

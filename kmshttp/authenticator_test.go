@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/fips140"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -353,6 +354,9 @@ func TestSignatures(t *testing.T) {
 		{"OTHER", "secret-of-long", "token-of-short", unknown},
 		{"NONE", "", "", unknown},
 	} {
+		if len(tc.secret) < 10 && fips140.Enforced() { // the signer of the test cannot
+			continue
+		}
 		told := len(w.Trail.Events())
 		signer := sigv4test.Signer{KeyID: tc.id, Secret: tc.secret, Token: tc.token, Region: w.Region()}
 		r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(signer.Request("ListKeys", []byte("{}"), time.Now()))))

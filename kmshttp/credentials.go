@@ -2,6 +2,7 @@ package kmshttp
 
 import (
 	"context"
+	"crypto/fips140"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -82,11 +83,25 @@ func NewStaticCredentials(byID map[string]Credential) (*StaticCredentials, error
 
 // problem is why there can be no such credential, or "".
 func (c Credential) problem() string {
-	if c.SecretAccessKey == "" { // anybody can sign with it
-		return "it has no secret"
+	if problem := secretProblem(c.SecretAccessKey); problem != "" {
+		return problem
 	}
 	if err := c.Caller.Err(); err != nil {
 		return err.Error()
+	}
+	return ""
+}
+
+// leastSecret is how many bytes Go's FIPS module wants of a secret: it makes keys of 14 and more (112 bits, NIST SP 800-131A), and "AWS4" stands before the secret.
+const leastSecret = 10
+
+// secretProblem is why nothing can be signed with a secret, or "".
+func secretProblem(secret string) string {
+	switch {
+	case secret == "": // anybody could
+		return "it has no secret"
+	case len(secret) < leastSecret && fips140.Enforced():
+		return "its secret is shorter than 10 bytes, which is not permitted under enforced FIPS 140-3"
 	}
 	return ""
 }

@@ -1,8 +1,10 @@
 package kmshttp_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"crypto/fips140"
 	"encoding/gob"
 	"encoding/json"
 	"encoding/xml"
@@ -10,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -20,6 +23,7 @@ import (
 
 	"github.com/claviger/kms"
 	"github.com/claviger/kms/internal/bubble"
+	"github.com/claviger/kms/internal/sigv4test"
 	"github.com/claviger/kms/kmshttp"
 	"github.com/claviger/kms/kmstest"
 )
@@ -440,4 +444,38 @@ func TestWatchedCredentials(t *testing.T) {
 	}()
 	s, _ := kmshttp.NewStaticCredentials(nil)
 	s.Watch(t.Context(), time.Second, nil)
+}
+
+// TestShortSecrets: what Go's FIPS module makes no key of is refused where it is enforced, and signs nothing.
+func TestShortSecrets(t *testing.T) {
+	enforced := fips140.Enforced()
+	short := kmshttp.Credential{SecretAccessKey: "123456789", Caller: kms.Root()}
+	if _, err := kmshttp.NewStaticCredentials(map[string]kmshttp.Credential{"SHORT": short}); (err != nil) != enforced || enforced && !strings.Contains(err.Error(), "access key SHORT: its secret is shorter than 10 bytes") {
+		t.Errorf("a program's: %v", err)
+	}
+	file := filepath.Join(t.TempDir(), "keys.json")
+	text := `{"credentials":[{"accessKeyId":"SHORT","secretAccessKey":"123456789","principal":"arn:aws:iam::111122223333:root"}]}`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kmshttp.OpenCredentials(file); (err != nil) != enforced || enforced && !strings.Contains(err.Error(), "access key SHORT: secretAccessKey: its secret is shorter than 10 bytes") {
+		t.Errorf("a file's: %v", err)
+	}
+	w := newWorld(t)
+	handler, err := kmshttp.New(kmshttp.Config{Rings: []*kms.Keyring{w.Keyring}, Authenticator: kmshttp.SigV4(accessKeys{"SHORT": short})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer := sigv4test.Signer{KeyID: "SHORT", Secret: "something-else", Region: w.Region()}
+	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(signer.Request("ListKeys", []byte("{}"), time.Now()))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := kms.Code("InvalidSignatureException")
+	if enforced {
+		want = "UnrecognizedClientException"
+	}
+	if a := roundTrip(t, direct{handler}, r); a.code() != want {
+		t.Errorf("%d %s", a.status, a.body)
+	}
 }

@@ -183,6 +183,9 @@ func (e entry) credential() (id string, c Credential, err error) {
 	if c.SecretAccessKey, err = e.member("secretAccessKey").secret(); err != nil {
 		return "", c, err
 	}
+	if problem := secretProblem(c.SecretAccessKey); problem != "" {
+		return "", c, e.member("secretAccessKey").fault(problem)
+	}
 	if token := e.member("sessionToken"); token.has() {
 		if c.SessionToken, err = token.secret(); err != nil {
 			return "", c, err
